@@ -1,0 +1,1 @@
+"""What every room shares: bytes, digests, names, signatures, statements, verdicts."""
