@@ -25,6 +25,7 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _KIND_PREFIX: Final = "urn:serai:"
 _KIND_SUFFIX: Final = ":v1"
+_NONCE: Final = "nonce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Envelope:
         id: SHA-256 of the pre-authentication encoding; names the statement.
         kind: what is said, such as ``ballot``.
         subject: digests of what it is about, by name.
-        predicate: what is said, as JSON.
+        predicate: what is said, as JSON, without the nonce.
         signer: id of the signing key (a hint until verified).
 
     """
@@ -58,8 +59,18 @@ class Envelope:
         verify_signature(public, self.signature, _pae(self.payload))
 
 
-def sign_statement(kind: str, predicate: Mapping[str, Json], subject: Mapping[str, Digest], signer: Signer) -> bytes:
+def sign_statement(
+    kind: str, predicate: Mapping[str, Json], subject: Mapping[str, Digest], signer: Signer, nonce: bytes = b""
+) -> bytes:
     """Build, sign and encode a statement as one log entry.
+
+    Args:
+        kind: what is said, such as ``ballot``.
+        predicate: what is said, as JSON; ``nonce`` is no field of it.
+        subject: digests of what it is about, by name.
+        signer: whoever says it.
+        nonce: makes this statement another than an equal one said before, such as
+            a ballot that returns to an earlier choice; empty where once is enough.
 
     Raises:
         Malformed: the predicate is not canonical JSON, or the entry exceeds 65,535 bytes.
@@ -68,7 +79,7 @@ def sign_statement(kind: str, predicate: Mapping[str, Json], subject: Mapping[st
     payload = canonical(
         {
             "_type": STATEMENT_TYPE,
-            "predicate": predicate,
+            "predicate": {**predicate, _NONCE: nonce.hex()} if nonce else predicate,
             "predicateType": f"{_KIND_PREFIX}{kind}{_KIND_SUFFIX}",
             "subject": [{"digest": {"sha256": subject[name]}, "name": name} for name in sorted(subject)],
         }
@@ -114,7 +125,7 @@ def parse_envelope(entry: bytes) -> Envelope:
         id=digest_of(_pae(payload)),
         kind=_kind(statement["predicateType"]),
         subject=_subject(statement["subject"]),
-        predicate=predicate,
+        predicate={name: value for name, value in predicate.items() if name != _NONCE},
         signer=KeyId(parse_digest(str(signature["keyid"]))),
         signature=_base64(signature["sig"]),
         payload=payload,

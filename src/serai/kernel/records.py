@@ -71,7 +71,7 @@ def from_json(cls: type[T], value: Json, where: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise Malformed("record-form", f"expected an object at {where or cls.__name__}, got {type(value).__name__}")
-    fields = _fields(cls)
+    fields = _fields(cls)  # type: ignore[arg-type]  # types are hashable; mypy sees type[T] as not
     unknown = sorted(set(value) - set(fields))
     if unknown:
         raise Malformed(

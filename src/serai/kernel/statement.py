@@ -46,8 +46,14 @@ class Said(Generic[B_co]):
     leaf: Digest
 
 
-def sign_body(body: Body, signer: Signer, subject: dict[str, Digest] | None = None) -> bytes:
+def sign_body(body: Body, signer: Signer, subject: dict[str, Digest] | None = None, nonce: bytes = b"") -> bytes:
     """Sign a statement body as one log entry.
+
+    Args:
+        body: what is said.
+        signer: whoever says it.
+        subject: digests of what it is about, by name.
+        nonce: fresh bytes, so that the same can be said again later.
 
     Raises:
         Malformed: the body cannot be encoded or is too large for an entry.
@@ -55,4 +61,4 @@ def sign_body(body: Body, signer: Signer, subject: dict[str, Digest] | None = No
     """
     predicate = to_json(body)
     assert isinstance(predicate, dict)
-    return sign_statement(body.KIND, predicate, subject or {}, signer)
+    return sign_statement(body.KIND, predicate, subject or {}, signer, nonce)

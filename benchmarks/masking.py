@@ -1,0 +1,101 @@
+"""What secure sums cost: quantise and mask, sum, unmask and decode one vector, in CPU seconds on one core.
+
+Run: python benchmarks/masking.py [--values 25000000] [--members 4] [--json]
+"""
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from serai.aggregation.codec import Block, Codec, Encoder, is_wide_enough
+from serai.aggregation.exchange import ChunkDigests, masked_chunks, read_total, sum_chunks
+from serai.aggregation.masking import Mask
+from serai.aggregation.ring import chunk_bytes, chunk_values
+
+TENSORS = 20  # blocks with a step of their own, as a model's tensors would have
+REPEATS = 3  # the best of them is reported: the others were disturbed
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time of the fastest of some repeats."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def measure(bits: int, values: int, members: int) -> dict[str, float]:
+    """Cost of each step for a float32 vector in a ring of ``bits``."""
+    values -= values % TENSORS
+    limit = min(2**20, ((1 << (bits - 1)) - 1) // members)
+    step = Fraction(6, limit)
+    codec = Codec(bits=bits, limit=limit, blocks=(Block(length=values // TENSORS, step=step),) * TENSORS)
+    if not is_wide_enough(codec, members):
+        message = f"a ring of {bits} bits holds no sum of {members} members"
+        raise SystemExit(message)
+    vector = np.random.default_rng(1).standard_normal(values, dtype=np.float32)
+    masks = [Mask(os.urandom(32), 1 if number % 2 else -1) for number in range(members)]
+    noise = memoryview(os.urandom(chunk_bytes(bits)))
+    out = np.zeros(values, np.float32)
+    masked: list[bytes] = []
+
+    def upload(number: int) -> memoryview:
+        return noise[: codec.ring.packed_bytes(chunk_values(values, number))]
+
+    def mask() -> None:
+        for _ in masked_chunks(codec, Encoder(codec, vector).chunk, masks):
+            pass
+
+    def add() -> None:
+        masked.clear()
+        masked.extend(bytes(chunk) for chunk in sum_chunks(codec, [upload] * members))
+
+    def digest() -> None:
+        digests = ChunkDigests()
+        for chunk in masked:
+            digests.add(chunk)
+
+    return {
+        "bits": bits,
+        "members": members,
+        "model_mb": round(vector.nbytes / 1e6, 1),
+        "upload_mb": round(codec.upload_bytes / 1e6, 1),
+        "quantise_mask_s": seconds(mask),
+        "sum_s": seconds(add),
+        "digest_s": seconds(digest),
+        "unmask_decode_s": seconds(lambda: read_total(codec, masked.__getitem__, masks, out)),
+    }
+
+
+def main() -> None:
+    """Print one row for each ring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--values", type=int, default=25_000_000)
+    parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--bits", type=int, nargs="*", default=[12, 16, 20, 32])
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    rows = [measure(bits, arguments.values, arguments.members) for bits in arguments.bits]
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        mask_gb = row["members"] * row["upload_mb"] / row["quantise_mask_s"] / 1e3
+        print(
+            f"{row['bits']:2} bits, {row['members']} members, {row['model_mb']} MB model, {row['upload_mb']} MB upload: "
+            f"quantise+mask {row['quantise_mask_s']:.3f} s ({mask_gb:.1f} GB/s of mask), sum {row['sum_s']:.3f} s, "
+            f"digests {row['digest_s']:.3f} s, unmask+decode {row['unmask_decode_s']:.3f} s"
+        )
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The process inside a member's zone: mirror, witness, guard, runner, vault."""

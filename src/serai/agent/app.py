@@ -1,0 +1,190 @@
+"""The whole agent on one page: settings in, two loops out.
+
+One thread follows the log: fetch, verify, keep, replay, cosign. The other works
+on runs. They share nothing but the mirror's view, which never changes once it is
+made. Nothing sleeps on a timer: the center holds the question until there is
+news, and the worker wakes with each new view.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from serai.agent.journal import Journal
+from serai.agent.mirror import Mirror, View
+from serai.agent.runner import Runner, wanted_witness
+from serai.agent.session import MIRROR_FILE, read_charter
+from serai.agent.settings import ZoneSettings
+from serai.agent.vault import Vault
+from serai.agent.witness import cosign_head
+from serai.agent.zone import Zone
+from serai.errors import SeraiError, Unavailable
+from serai.kernel.keys import Role
+from serai.storage.blobs import FileBlobs
+from serai.storage.keyring import Keyring
+from serai.storage.log import LogStore
+from serai.transport.client import HttpCenter
+
+NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
+LAZY_WAIT_S: Final = 1.0  # how long a head that nobody waits for stays without this member's cosignature
+RETRY_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the center does not answer
+_log = logging.getLogger("serai.agent")
+
+
+def run(settings: ZoneSettings) -> None:
+    """Run a member's agent until SIGTERM or SIGINT; called on the main thread.
+
+    Raises:
+        Misconfigured: the zone has not joined a center, or its charter is not the pinned one.
+        Unverified: the mirrored log is damaged.
+
+    """
+    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    zone = build(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    agent = Agent(zone, stop)
+    print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
+    agent.run()
+    zone.journal.close()
+
+
+def build(settings: ZoneSettings) -> Zone:
+    """Open what lies in the zone's home; nothing runs yet.
+
+    Raises:
+        Misconfigured: the zone has not joined a center, or its charter is not the pinned one.
+        Unverified: the mirrored log is damaged.
+
+    """
+    charter = read_charter(settings)
+    keys = Keyring(settings.keys_folder)
+    blobs = FileBlobs(settings.home / "blobs")
+    blobs.sweep()
+    return Zone(
+        settings=settings,
+        center=HttpCenter(settings.center_url, keys.signer(Role.ZONE), settings.member),
+        keys=keys,
+        mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
+        journal=Journal(settings.home / "journal.sqlite"),
+        blobs=blobs,
+        vault=Vault(settings),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        random=os.urandom,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The two loops of a zone."""
+
+    zone: Zone
+    stop: threading.Event
+
+    def run(self) -> None:
+        """Follow and work until told to stop."""
+        threads = [
+            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True)
+            for loop in (self._follow, self._work)
+        ]
+        for thread in threads:
+            thread.start()
+        while not self.stop.wait(0.5):
+            if not all(thread.is_alive() for thread in threads):
+                _log.error("a part of the agent has died; restart it: nothing is lost")
+                os._exit(1)  # a zone that follows without working, or the other way round, helps nobody
+
+    def _follow(self) -> None:
+        follower, patience = Follower(self.zone), Patience(self.stop)
+        while not self.stop.is_set():
+            try:
+                follower.step(NEWS_WAIT_S)
+                patience.reset()
+            except Unavailable as error:
+                patience.wait(f"the center does not answer: {error}")
+            except SeraiError as error:
+                patience.wait(f"what the center sent is refused: {error}")
+
+    def _work(self) -> None:
+        runner, patience = Runner(self.zone), Patience(self.stop)
+        view = self.zone.mirror.view
+        while not self.stop.is_set():
+            try:
+                runner.work(view)
+                patience.reset()
+            except Unavailable as error:
+                patience.wait(f"the center does not answer: {error}")
+            else:
+                view = self.zone.mirror.wait(view, NEWS_WAIT_S)
+
+
+class Follower:
+    """Follows the log and cosigns it: at once where somebody waits for it, else a little later.
+
+    Args:
+        zone: the member's side of everything.
+
+    """
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+        self._cosigned = 0
+
+    def step(self, wait_s: float) -> View:
+        """Ask for news once, and cosign what it calls for.
+
+        Raises:
+            Unavailable: the center does not answer.
+            Unverified: what came is not the log that this zone follows.
+
+        """
+        zone = self._zone
+        before = zone.mirror.view
+        is_behind = before.size > self._cosigned
+        # Without something that waits for a quorum, a cosignature is no news.
+        witnessed = before.witnessed_size if wanted_witness(zone, before) else before.size
+        view = zone.mirror.follow(zone.center, witnessed, min(wait_s, LAZY_WAIT_S) if is_behind else wait_s)
+        if view.size == before.size or _needs_witness(before, view):
+            self._cosigned = max(self._cosigned, cosign_head(zone, view))
+        return view
+
+
+class Patience:
+    """Waits longer after each failure in a row, and says each reason once."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._failures = 0
+        self._said = ""
+
+    def reset(self) -> None:
+        """It worked."""
+        if self._failures:
+            _log.info("the center answers again")
+        self._failures, self._said = 0, ""
+
+    def wait(self, reason: str) -> None:
+        """It did not; wait before the next try."""
+        if reason != self._said:
+            _log.warning("%s", reason)
+        self._said = reason
+        self._stop.wait(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
+        self._failures += 1
+
+
+def _needs_witness(before: View, after: View) -> bool:
+    """Whether somebody may wait for a quorum on what is new: all but the steps inside a round."""
+    old, new = before.state, after.state
+    return (
+        len(new.rounds.closes) != len(old.rounds.closes)
+        or new.time_ms != old.time_ms
+        or any(
+            getattr(new, room) is not getattr(old, room) for room in ("charter", "zones", "runs", "analytics", "hub")
+        )
+    )

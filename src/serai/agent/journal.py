@@ -1,0 +1,173 @@
+"""What a zone must remember through a crash: its seeds, its signed words, how far each run is.
+
+Theory of operation
+-------------------
+Whatever leaves the zone is written here first, byte for byte. After a crash at
+any moment the zone sends the *same* bytes again, and the log takes each
+statement once. Three promises hang on that:
+
+- A self mask seed is drawn once per round. Two uploads of one vector under two
+  seeds, with one seed released, would let a listener subtract.
+- A zone releases for one close only. The row of the release names the close; a
+  second close of the same round finds the topic taken.
+- A decision is taken once: a join or a refusal is sent again, not thought over.
+
+SQLite commits with ``synchronous=FULL`` before anything is sent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from serai.errors import Conflict
+from serai.kernel.ids import Digest
+from serai.storage.database import open_database
+
+_METADATA: Final = MetaData()
+_WORDS: Final = Table(
+    "words",
+    _METADATA,
+    Column("topic", String, primary_key=True),
+    Column("about", String, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+)
+_SEEDS: Final = Table(
+    "seeds",
+    _METADATA,
+    Column("round", String, primary_key=True),
+    Column("seed", LargeBinary, nullable=False),
+)
+_UPLOADS: Final = Table(
+    "uploads",
+    _METADATA,
+    Column("round", String, primary_key=True),
+    Column("blob", String, nullable=False),
+    Column("chunks", LargeBinary, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("memory", String, nullable=False),
+)
+_PROGRESS: Final = Table(
+    "progress",
+    _METADATA,
+    Column("run", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("model", String, nullable=False),
+    Column("memory", String, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is in this zone.
+
+    Attributes:
+        number: the next round whose sum is to be combined.
+        model: digest of the model that round starts from.
+        memory: digest of what the recipe keeps from round to round.
+
+    """
+
+    number: int
+    model: Digest
+    memory: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A masked vector in this zone's store.
+
+    Attributes:
+        blob: its digest.
+        chunks: SHA-256 of each of its chunks, 32 bytes each, end to end.
+        size_bytes: its size.
+        memory: digest of what the recipe keeps once this upload counts.
+
+    """
+
+    blob: Digest
+    chunks: bytes
+    size_bytes: int
+    memory: Digest
+
+
+class Journal:
+    """The zone's memory. Safe to use from several threads.
+
+    Args:
+        path: the SQLite file, made private if it does not exist; None keeps it in memory.
+
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._engine = open_database(path, _METADATA)
+
+    def word(self, topic: str, about: str, sign: Callable[[], bytes]) -> bytes:
+        """The entry said on a topic: the journalled one, or a new one, journalled first.
+
+        Raises:
+            Conflict: the topic was decided about something else.
+
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(select(_WORDS.c.about, _WORDS.c.entry).where(_WORDS.c.topic == topic)).first()
+            if row is None:
+                entry = sign()
+                connection.execute(insert(_WORDS).values(topic=topic, about=about, entry=entry))
+                return entry
+        if row.about != about:
+            raise Conflict(
+                "said-otherwise",
+                f"this zone already decided {topic} about {row.about[:12]}; it does not do so again about {about[:12]}",
+            )
+        return bytes(row.entry)
+
+    def seed(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
+        """The self mask seed of a round: drawn once, the same after every crash."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(_SEEDS.c.seed).where(_SEEDS.c.round == round_id)).first()
+            if row is not None:
+                return bytes(row.seed)
+            seed = draw()
+            connection.execute(insert(_SEEDS).values(round=round_id, seed=seed))
+            return seed
+
+    def upload(self, round_id: Digest) -> Upload | None:
+        """The upload made for a round, if one was."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(_UPLOADS).where(_UPLOADS.c.round == round_id)).first()
+        if row is None:
+            return None
+        return Upload(Digest(row.blob), bytes(row.chunks), row.size_bytes, Digest(row.memory))
+
+    def record_upload(self, round_id: Digest, upload: Upload) -> None:
+        """Remember an upload; its blob and the memory must be stored before, and it is sent only after."""
+        values = {
+            "blob": upload.blob,
+            "chunks": upload.chunks,
+            "size_bytes": upload.size_bytes,
+            "memory": upload.memory,
+        }
+        statement = upsert(_UPLOADS).values(round=round_id, **values)
+        with self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["round"], set_=values))
+
+    def progress(self, run: Digest) -> Progress | None:
+        """How far a run was when this was last recorded."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(_PROGRESS).where(_PROGRESS.c.run == run)).first()
+        return None if row is None else Progress(row.number, Digest(row.model), Digest(row.memory))
+
+    def record_progress(self, run: Digest, progress: Progress) -> None:
+        """Remember how far a run is; the model must be stored before."""
+        values = {"number": progress.number, "model": progress.model, "memory": progress.memory}
+        statement = upsert(_PROGRESS).values(run=run, **values)
+        with self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["run"], set_=values))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()

@@ -1,0 +1,291 @@
+"""The member's own copy of the log: verified, kept, replayed; never taken on trust.
+
+Theory of operation
+-------------------
+The mirror holds every entry from the first. What the center sends next is
+accepted only if the root over *all* entries, the old ones as kept here and the
+new ones as they came, is the root in a checkpoint that the log signed. So
+inclusion and consistency need no proofs on the way in: they are recomputed.
+
+A checkpoint that the log signed and that does not fit what is kept here is
+evidence of a fork: the two notes are stored, the zone halts, and only a person
+can lift that (by removing the evidence file after the members have met).
+A shorter log than before is a rollback and is refused.
+
+A crash between receiving and storing loses nothing: the center is asked again
+from the size stored here.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from serai.charter.constitution import Charter
+from serai.charter.state import witness_keys
+from serai.errors import Malformed, Missing, Unverified
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest, digest_of
+from serai.ledger.checkpoint import Checkpoint, open_checkpoint
+from serai.ledger.frontier import Frontier
+from serai.ledger.merkle import leaf_hash
+from serai.ledger.note import NoteKey, parse_note, parse_vkey
+from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
+from serai.state import State, advance
+from serai.storage.log import StoredEntry
+from serai.transport.port import Center
+
+_CHECKPOINT: Final = "checkpoint"
+_WITNESSED: Final = "witnessed"
+_FORK: Final = "fork"
+_BATCH: Final = 4096  # entries read at a time when replaying from the disk
+_ROOTS: Final = 4096  # how many of the newest sizes have their root at hand, for cosigned heads that lag behind
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the zone knows at one moment; never changes.
+
+    Attributes:
+        state: what the mirrored entries add up to.
+        frontier: the right edge of their tree.
+        note: the newest checkpoint with the log's signature; "" before the first.
+        witnessed: the newest checkpoint that a quorum of members cosigned.
+        witnessed_note: its note, with the cosignatures.
+        halt: why this zone halted; None while it has not.
+
+    """
+
+    state: State
+    frontier: Frontier
+    note: str
+    witnessed: Witnessed | None
+    witnessed_note: str
+    halt: str | None
+
+    @property
+    def size(self) -> int:
+        """How many entries are mirrored."""
+        return self.state.size
+
+    @property
+    def witnessed_size(self) -> int:
+        """How many entries a quorum of members has witnessed."""
+        return self.witnessed.checkpoint.size if self.witnessed else 0
+
+    @property
+    def quorum(self) -> int:
+        """How many members must cosign; 0 before there is a charter."""
+        charter = self.state.charter
+        return 0 if charter.charter is None else Witnesses(witness_keys(charter), charter.charter.faulty).quorum
+
+
+class LogKeeper(Protocol):
+    """Where a mirror keeps entries and a few values beside them; ``LogStore`` on the disk."""
+
+    @property
+    def size(self) -> int:
+        """How many entries are kept."""
+
+    def mirror(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes] | None = None) -> None:
+        """Add entries at the end, and set values with them; see ``LogStore.mirror``."""
+
+    def read(self, start: int, end: int) -> list[bytes]:
+        """Entries from ``start`` up to, not including, ``end``."""
+
+    def get(self, key: str) -> bytes | None:
+        """A value, or None."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Set a value."""
+
+
+class Mirror:
+    """The verified copy of one log.
+
+    One thread calls ``follow``; any thread reads ``view``.
+
+    Args:
+        store: keeps the entries; its own, not the center's.
+        charter: the founding charter that the member's people checked; it pins the
+            log's name and key.
+
+    Raises:
+        Unverified: what is stored does not fit its own checkpoint.
+
+    """
+
+    def __init__(self, store: LogKeeper, charter: Charter) -> None:
+        self._store = store
+        self._key: NoteKey = parse_vkey(charter.log_key)
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._roots: dict[int, bytes] = {}
+        self._view = self._load()
+
+    @property
+    def view(self) -> View:
+        """What is known now."""
+        with self._lock:
+            return self._view
+
+    def wait(self, seen: View, timeout_s: float) -> View:
+        """The view, once it is another than ``seen`` or the time is over."""
+        with self._lock:
+            self._news.wait_for(lambda: self._view is not seen, timeout_s)
+            return self._view
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Mirrored entries from ``start`` up to, not including, ``end``.
+
+        Raises:
+            Missing: they are not all mirrored.
+
+        """
+        return self._store.read(start, end)
+
+    def follow(self, center: Center, witnessed: int, wait_s: float) -> View:
+        """Fetch, verify, keep and replay what is new; the view afterwards.
+
+        Args:
+            center: whom to ask.
+            witnessed: also return for a witnessed checkpoint larger than this.
+            wait_s: how long the center may hold the question, seconds.
+
+        Raises:
+            Unverified: what came is not this log, or is shorter than it was; nothing was taken.
+            Unavailable: the center does not answer.
+
+        """
+        before = self.view
+        if before.halt:
+            raise Unverified("zone-halted", before.halt)
+        news = center.news(before.size, witnessed, wait_s)
+        fetched = list(news.entries)
+        if news.first != before.size:
+            raise Unverified("news-gap", f"expected entries from index {before.size}, got them from {news.first}")
+        if not news.checkpoint:
+            if fetched:
+                raise Unverified("news-unsigned", "entries came without a signed checkpoint; they are not taken")
+            return before
+        checkpoint = open_checkpoint(parse_note(news.checkpoint), self._key)
+        while before.size + len(fetched) < checkpoint.size:
+            more = center.news(before.size + len(fetched), witnessed, 0)
+            if not more.entries:
+                raise Unverified("news-gap", f"the log signed {checkpoint.size} entries and sends fewer")
+            fetched.extend(more.entries)
+        view = self._extended(before, checkpoint, news.checkpoint, fetched[: checkpoint.size - before.size])
+        view = self._with_witnesses(view, news.witnessed)
+        return self._publish(view)
+
+    def report_fork(self, reason: str, *notes: str) -> None:
+        """Keep evidence that the log signed two histories, and halt."""
+        evidence = json.dumps({"reason": reason, "notes": notes}).encode()
+        self._store.put(_FORK, evidence)
+        self._publish(replace(self.view, halt=reason))
+
+    def _publish(self, view: View) -> View:
+        with self._lock:
+            if view != self._view:
+                self._view = view
+                self._news.notify_all()
+            return self._view
+
+    def _extended(self, before: View, checkpoint: Checkpoint, note: str, fetched: Sequence[bytes]) -> View:
+        if checkpoint.size < before.size:
+            self._judge_rollback(before, checkpoint, note)
+        frontier, roots = _grow(before.frontier, fetched)
+        if frontier.root() != checkpoint.root:
+            if checkpoint.size == before.size:
+                self.report_fork(f"the log signed two roots for its first {checkpoint.size} entries", before.note, note)
+            raise Unverified(
+                "log-root",
+                f"the {len(fetched)} entries that came do not have the root that the log signed for size {checkpoint.size}",
+            )
+        if not fetched:
+            return before
+        stored = [StoredEntry(_name(entry), entry) for entry in fetched]
+        self._store.mirror(before.size, stored, {_CHECKPOINT: note.encode()})
+        self._remember(roots)
+        state = before.state
+        for entry in fetched:
+            state = advance(state, entry)
+        return replace(before, state=state, frontier=frontier, note=note)
+
+    def _judge_rollback(self, before: View, checkpoint: Checkpoint, note: str) -> None:
+        if self._root_at(checkpoint.size) != checkpoint.root:
+            self.report_fork(
+                f"the log signed another history of its first {checkpoint.size} entries", before.note, note
+            )
+        raise Unverified(
+            "log-rollback",
+            f"this zone holds {before.size} entries that the log signed, and the log now shows {checkpoint.size}",
+        )
+
+    def _with_witnesses(self, view: View, note: str | None) -> View:
+        if not note or note == view.witnessed_note:
+            return view
+        charter = view.state.charter
+        if charter.charter is None or not charter.in_force:
+            return view
+        witnesses = Witnesses(witness_keys(charter), charter.charter.faulty)
+        witnessed = open_witnessed(note, self._key, witnesses)
+        if witnessed.checkpoint.size < view.witnessed_size or witnessed.checkpoint.size > view.size:
+            return view
+        if self._root_at(witnessed.checkpoint.size) != witnessed.checkpoint.root:
+            self.report_fork("members cosigned another history than this zone holds", view.note, note)
+            raise Unverified("log-fork", "a quorum cosigned another history than this zone holds; the zone halts")
+        self._store.put(_WITNESSED, note.encode())
+        return replace(view, witnessed=witnessed, witnessed_note=note)
+
+    def _root_at(self, size: int) -> bytes:
+        """The root over the first ``size`` entries kept here."""
+        if size not in self._roots:
+            frontier = Frontier()
+            for start in range(0, size, _BATCH):
+                entries = self._store.read(start, min(size, start + _BATCH))
+                frontier = frontier.extend(leaf_hash(entry) for entry in entries)
+            self._remember({size: frontier.root()})
+        return self._roots[size]
+
+    def _remember(self, roots: Mapping[int, bytes]) -> None:
+        self._roots.update(roots)
+        for size in sorted(self._roots)[:-_ROOTS]:
+            del self._roots[size]
+
+    def _load(self) -> View:
+        size, state, frontier = self._store.size, State(), Frontier()
+        for start in range(0, size, _BATCH):
+            entries = self._store.read(start, min(size, start + _BATCH))
+            frontier, roots = _grow(frontier, entries)
+            self._remember(roots)
+            for entry in entries:
+                state = advance(state, entry)
+        note = (self._store.get(_CHECKPOINT) or b"").decode()
+        if size and frontier.root() != open_checkpoint(parse_note(note), self._key).root:
+            raise Unverified(
+                "mirror-damaged", "the mirrored entries do not have the root they had; mirror the log anew"
+            )
+        fork = self._store.get(_FORK)
+        view = View(state, frontier, note, None, "", json.loads(fork)["reason"] if fork else None)
+        try:
+            return self._with_witnesses(view, (self._store.get(_WITNESSED) or b"").decode())
+        except (Unverified, Missing):
+            return view
+
+
+def _grow(frontier: Frontier, entries: Sequence[bytes]) -> tuple[Frontier, dict[int, bytes]]:
+    roots: dict[int, bytes] = {}
+    for number, entry in enumerate(entries):
+        frontier = frontier.append(leaf_hash(entry))
+        if number >= len(entries) - _ROOTS:
+            roots[frontier.size] = frontier.root()
+    return frontier, roots
+
+
+def _name(entry: bytes) -> Digest:
+    try:
+        return parse_envelope(entry).id
+    except Malformed:
+        return digest_of(entry)

@@ -1,0 +1,217 @@
+"""One round at one member: contribute under masks, release once, read the sum, take the common step.
+
+Theory of operation
+-------------------
+Each function does one thing that the log calls for and may be called again
+after a crash: it then does the same with the same bytes. What is said goes
+through ``Zone.say_once``; the seed of the self mask is drawn once; an upload
+that was announced is sent again as it lies in this zone's store, never
+computed anew.
+
+Before it releases, the zone asks for more than before it uploads. An upload is
+noise to everybody; a release makes the sum readable. So a release needs the
+close to be under a checkpoint that a quorum of members cosigned: two closes of
+one round cannot both have that.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from serai.agent.journal import Upload
+from serai.agent.zone import FETCH_BYTES, Zone
+from serai.aggregation.codec import Codec, Encoder, Vector
+from serai.aggregation.exchange import ChunkDigests, ReadChunk, masked_chunks, read_total, sum_lanes
+from serai.aggregation.job import Job
+from serai.aggregation.masking import Roster
+from serai.aggregation.ring import CHUNK_VALUES, Bytes, chunk_count
+from serai.aggregation.state import Round
+from serai.aggregation.statements import RoundRelease, RoundResult, RoundUpload
+from serai.errors import Unverified
+from serai.kernel.ids import Digest, MemberId, digest_of
+
+_NARROW_BITS: Final = 24  # sums of so few bits are exact in float32, which halves the memory of a large model
+_WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
+_SPOT_CHUNKS: Final = 2  # of a larger one, so many chunks drawn at random by each member
+
+
+def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Digest) -> Upload:
+    """Quantise and mask a vector into this zone's store, and journal that it is there.
+
+    Raises:
+        Refused: a value is not a finite number; nothing was stored.
+        Unavailable: the disk is full.
+
+    """
+    roster = _roster(zone, job, this)
+    seed = zone.journal.seed(this.id, lambda: zone.random(32))
+    masks = roster.masks(zone.keys.agreement(key_name(job.run)), seed)
+    digests = ChunkDigests()
+    with zone.blobs.writer() as writer:
+        for chunk in masked_chunks(job.codec, Encoder(job.codec, vector).chunk, masks):
+            digests.add(chunk)
+            writer.write(chunk)
+        blob = writer.commit()
+    upload = Upload(blob, b"".join(digests.chunks), digests.size_bytes, memory)
+    zone.journal.record_upload(this.id, upload)
+    return upload
+
+
+def send_upload(zone: Zone, this: Round, upload: Upload) -> None:
+    """Bring a masked vector to the center and announce it in the log.
+
+    Raises:
+        Unavailable: the center does not answer.
+
+    """
+    zone.center.put_blob(upload.blob, zone.blobs.path(upload.blob) or _read_all(zone, upload.blob))
+    chunk_list = digest_of(upload.chunks)
+    if len(upload.chunks) > 32 * _WHOLE_CHUNKS:
+        zone.center.put_blob(chunk_list, upload.chunks)
+    body = RoundUpload(open=this.id, blob=upload.blob, chunks=chunk_list, size_bytes=upload.size_bytes)
+    zone.say_once(f"upload {this.id}", upload.blob, lambda: body)
+
+
+def release(zone: Zone, job: Job, this: Round) -> None:
+    """Make known what unmasks this member's upload, for the one close of the round.
+
+    Raises:
+        Conflict: this zone released for another close of the round.
+        Unavailable: the center does not answer.
+
+    """
+    assert this.closed is not None
+    roster = _roster(zone, job, this)
+    agreement = zone.keys.agreement(key_name(job.run))
+    body = RoundRelease(
+        close=this.closed.id,
+        self_seed=zone.journal.seed(this.id, lambda: zone.random(32)),
+        pair_seeds=roster.pair_seeds(agreement, this.missing),
+    )
+    zone.say_once(f"release {this.id}", this.closed.id, lambda: body)
+
+
+def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
+    """The sum of a released round, ``(length,)`` float32 or float64, and the digest of its integers.
+
+    Raises:
+        Unverified: the masked sum is not the one in the close.
+        Missing: the center does not have it.
+
+    """
+    assert this.closed is not None
+    stream = BlobStream(zone, this.closed.body.masked_sum, job.codec)
+    total: Vector = np.empty(job.length, np.float32 if job.codec.bits <= _NARROW_BITS else np.float64)
+    digest = read_total(job.codec, stream.chunk, this.masks, total)
+    if stream.digest != this.closed.body.masked_sum:
+        raise Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the one in its close")
+    return total, digest
+
+
+def check_sum(zone: Zone, job: Job, this: Round) -> None:
+    """Recompute the masked sum from the uploads: all of a small one, random chunks of a large one.
+
+    A center that bends a share p of a large sum is found by K members with
+    probability 1 - (1-p)^(2K) each round, and by any later audit for certain.
+
+    Raises:
+        Unverified: an upload or the sum is not what the log says.
+        Missing: the center does not have one of them.
+
+    """
+    assert this.closed is not None
+    count = chunk_count(job.length)
+    numbers: Sequence[int] = range(count)
+    if count > _WHOLE_CHUNKS:
+        numbers = sorted({int.from_bytes(zone.random(8)) % count for _ in range(_SPOT_CHUNKS)})
+    for number in numbers:
+        chunks = {member: _upload_chunk(zone, job.codec, this, member, number) for member in this.closed.body.uploads}
+        expected = job.codec.ring.pack(sum_lanes(job.codec, [_constant(chunk) for chunk in chunks.values()], number))
+        size = job.codec.ring.packed_bytes(CHUNK_VALUES)
+        found = zone.center.read_blob(this.closed.body.masked_sum, number * size, size)
+        if bytes(expected) != found:
+            raise Unverified(
+                "masked-sum", f"chunk {number} of round {this.body.number}'s masked sum is not the sum of the uploads"
+            )
+
+
+def say_result(zone: Zone, this: Round, total: Digest, model: Digest) -> None:
+    """State what this member computed from the sum.
+
+    Raises:
+        Unavailable: the center does not answer.
+
+    """
+    assert this.closed is not None
+    body = RoundResult(close=this.closed.id, total=total, model=model)
+    zone.say_once(f"result {this.id}", model, lambda: body)
+
+
+def key_name(run: Digest) -> str:
+    """Under which name the keyring has a run's X25519 key."""
+    return f"run-{run}"
+
+
+class BlobStream:
+    """The chunks of a vector at the center, in order, fetched in larger pieces and hashed on the way."""
+
+    def __init__(self, zone: Zone, blob: Digest, codec: Codec) -> None:
+        self._zone = zone
+        self._blob = blob
+        self._size = codec.ring.packed_bytes(CHUNK_VALUES)
+        self._last = chunk_count(codec.length) - 1
+        self._last_size = codec.ring.packed_bytes(codec.length - self._last * CHUNK_VALUES)
+        self._pieces = max(1, FETCH_BYTES // self._size)
+        self._buffer = memoryview(b"")
+        self._first = 0
+        self._hash = hashlib.sha256()
+
+    def chunk(self, number: int) -> Bytes:
+        """The next chunk."""
+        if number % self._pieces == 0:
+            start = number * self._size
+            self._buffer = memoryview(self._zone.center.read_blob(self._blob, start, self._pieces * self._size))
+            self._first = number
+        start = (number - self._first) * self._size
+        size = self._last_size if number == self._last else self._size
+        chunk = self._buffer[start : start + size]
+        self._hash.update(chunk)
+        return chunk
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of the chunks so far."""
+        return Digest(self._hash.hexdigest())
+
+
+def _roster(zone: Zone, job: Job, this: Round) -> Roster:
+    keys = {member: job.keys[member] for member in this.body.participants}
+    return Roster(me=zone.member, keys=keys, salt=bytes.fromhex(this.salt))
+
+
+def _upload_chunk(zone: Zone, codec: Codec, this: Round, member: MemberId, number: int) -> bytes:
+    """A chunk of somebody's upload, checked against what that member signed."""
+    body = this.uploads[member].body
+    size = codec.ring.packed_bytes(CHUNK_VALUES)
+    store: Any = zone.blobs.read_range if zone.blobs.has(body.blob) else zone.center.read_blob
+    if chunk_count(codec.length) <= _WHOLE_CHUNKS:
+        whole = store(body.blob, 0, body.size_bytes)
+        if digest_of(whole) != body.blob:
+            raise Unverified("upload-blob", f"the center's copy of {member}'s upload is not what {member} signed")
+        return bytes(whole[number * size : (number + 1) * size])
+    chunk_list = zone.center.read_blob(body.chunks, 0, 32 * chunk_count(codec.length))
+    chunk = bytes(store(body.blob, number * size, size))
+    if digest_of(chunk_list) != body.chunks or chunk_list[32 * number : 32 * number + 32].hex() != digest_of(chunk):
+        raise Unverified("upload-blob", f"chunk {number} of {member}'s upload is not what {member} signed")
+    return chunk
+
+
+def _constant(chunk: bytes) -> ReadChunk:
+    return lambda _number: chunk
+
+
+def _read_all(zone: Zone, blob: Digest) -> bytes:
+    with zone.blobs.open(blob) as file:
+        return file.read()

@@ -1,0 +1,151 @@
+"""A member's own look at the center, for as long as one command lasts.
+
+It starts from the entries that the zone's agent has mirrored, if there are any,
+verifies what came since just as the agent does, and writes nothing: an agent
+that runs beside it stays the only one who does.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Final
+
+from serai.agent.mirror import LogKeeper, Mirror, View
+from serai.agent.settings import ZoneSettings
+from serai.charter.constitution import Charter, genesis_of
+from serai.errors import Malformed, Misconfigured, Missing, Unavailable
+from serai.kernel.keys import Role
+from serai.kernel.records import from_json
+from serai.kernel.statement import Body, sign_body
+from serai.state import State
+from serai.storage.keyring import Keyring
+from serai.storage.log import LogStore, StoredEntry
+from serai.transport.client import HttpCenter
+from serai.transport.port import Center
+
+CHARTER_FILE: Final = "charter.json"
+MIRROR_FILE: Final = "mirror.sqlite"
+_CATCH_UP_S: Final = 10.0  # how long to wait for an entry that the center has accepted
+
+
+class Session:
+    """Speaks and looks for one member.
+
+    Args:
+        settings: the member's settings, after ``serai zone join``.
+
+    """
+
+    def __init__(self, settings: ZoneSettings) -> None:
+        self.settings = settings
+        self.keys = Keyring(settings.keys_folder)
+
+    @cached_property
+    def center(self) -> Center:
+        """The center, with requests signed by this member's zone key.
+
+        Raises:
+            Misconfigured: the zone has not joined a center.
+
+        """
+        if not self.settings.center_url:
+            raise Misconfigured(
+                "not-joined",
+                f"{self.settings.home} has joined no center; run: serai zone join --home {self.settings.home}",
+            )
+        return HttpCenter(self.settings.center_url, self.keys.signer(Role.ZONE), self.settings.member)
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        """The log as far as the zone's agent has it, and what came since."""
+        path = self.settings.home / MIRROR_FILE
+        return Mirror(_Overlay(LogStore(path) if path.exists() else None), read_charter(self.settings))
+
+    def view(self) -> View:
+        """What is known now, caught up with the center.
+
+        Raises:
+            Unavailable: the center does not answer.
+            Unverified: what came does not fit what is known.
+
+        """
+        return self.mirror.follow(self.center, self.mirror.view.size, 0)
+
+    def state(self) -> State:
+        """What the log adds up to now; see ``view``."""
+        return self.view().state
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Entries from ``start`` up to, not including, ``end``, as far as they are known."""
+        return self.mirror.entries(start, end)
+
+    def say(self, body: Body, role: Role) -> int:
+        """Put a statement into the log; its index.
+
+        Raises:
+            Unavailable: the center does not answer.
+            Missing: this home has no key for that role.
+
+        """
+        index = self.center.submit(sign_body(body, self.keys.signer(role), nonce=os.urandom(8)))
+        deadline = time.monotonic() + _CATCH_UP_S
+        while self.view().size <= index:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    "entry-not-shown", f"the center took entry {index} and does not show it; ask again later"
+                )
+        return index
+
+
+class _Overlay(LogKeeper):
+    """What the agent mirrored, and in memory what came since."""
+
+    def __init__(self, mirrored: LogStore | None) -> None:
+        self._mirrored = mirrored
+        self._known = mirrored.size if mirrored else 0
+        self._later: list[bytes] = []
+        self._values: dict[str, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        return self._known + len(self._later)
+
+    def mirror(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes] | None = None) -> None:
+        assert start == self.size
+        self._later.extend(item.entry for item in entries)
+        self._values.update(values or {})
+
+    def read(self, start: int, end: int) -> list[bytes]:
+        if end > self.size:
+            raise Missing("entries-missing", f"expected entries up to {end}, there are {self.size}")
+        known = self._mirrored.read(start, min(end, self._known)) if self._mirrored and start < self._known else []
+        return known + self._later[max(0, start - self._known) : max(0, end - self._known)]
+
+    def get(self, key: str) -> bytes | None:
+        return self._values.get(key) or (self._mirrored.get(key) if self._mirrored else None)
+
+    def put(self, key: str, value: bytes) -> None:
+        self._values[key] = value
+
+
+def read_charter(settings: ZoneSettings) -> Charter:
+    """The founding charter that this member pinned.
+
+    Raises:
+        Misconfigured: there is none, or it is not the pinned one.
+
+    """
+    path = settings.home / CHARTER_FILE
+    try:
+        charter = from_json(Charter, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise Misconfigured(
+            "charter-missing", f"expected the founding charter at {path}; run: serai zone join --home {settings.home}"
+        ) from None
+    except (ValueError, Malformed) as error:
+        raise Misconfigured("charter-form", f"{path} is no charter: {error}") from error
+    if genesis_of(charter) != settings.genesis:
+        raise Misconfigured("charter-pin", f"{path} is not the charter that zone.toml pins; restore it or join again")
+    return charter

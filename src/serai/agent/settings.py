@@ -1,0 +1,326 @@
+"""A zone's own settings, read from ``zone.toml`` in its home folder.
+
+The file belongs to the member alone: nobody else reads it, and the center never
+sees it. It is read strictly: a key this version does not know is an error, for a
+misspelt limit that is silently ignored would be a limit that does not hold.
+
+Layout of a home folder::
+
+    zone.toml      this file
+    keys/          private keys, one per role
+    STOP           the kill switch: while this file exists the zone runs nothing
+    profiles/      legal profiles, dated, one TOML file each (by convention)
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, TypeVar
+
+from serai.charter.agreements import Term
+from serai.errors import Malformed, Misconfigured
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.records import from_json
+
+T = TypeVar("T")
+
+SETTINGS_FILE: Final = "zone.toml"
+STOP_FILE: Final = "STOP"
+MAX_SETTINGS_BYTES: Final = 1 << 20  # a settings file is written by hand; a larger one is some other file
+DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
+
+
+class FeatureKind(StrEnum):
+    """How a column's text becomes a number."""
+
+    NUMBER = "number"
+
+
+class MissingPolicy(StrEnum):
+    """What to do with a row that lacks a needed value."""
+
+    DROP = "drop"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFilter:
+    """Which rows of the file belong to the dataset: those whose ``column`` equals a text."""
+
+    column: str
+    equals: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One input of the model: a number as it stands, or 1 where a column equals a text and 0 elsewhere."""
+
+    name: str
+    column: str
+    kind: FeatureKind | None = None
+    equals: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a feature that is neither or both.
+
+        Raises:
+            ValueError: not exactly one of ``kind`` and ``equals`` is given.
+
+        """
+        if (self.kind is None) == (self.equals is None):
+            raise ValueError(f'feature {self.name!r} needs exactly one of kind = "number" and equals = "text"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What is predicted: 1 where a column is above a number, or equals a text; 0 elsewhere."""
+
+    column: str
+    above: int | None = None
+    equals: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a label that is neither or both.
+
+        Raises:
+            ValueError: not exactly one of ``above`` and ``equals`` is given.
+
+        """
+        if (self.above is None) == (self.equals is None):
+            raise ValueError("a label needs exactly one of above = 0 and equals = 'text'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnNote:
+    """What the steward says about a column to those who will never see it."""
+
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSettings:
+    """One table that the zone may work on, and how it is read.
+
+    Attributes:
+        path: the CSV file; absolute once the settings are loaded.
+        rows: only rows that pass this filter belong to the dataset.
+        missing_marks: cell texts that mean "not known", such as ``""`` or ``"?"``.
+        test_share: this share of the rows of each label is held back for evaluation.
+        split_seed: picks which rows are held back.
+        jurisdiction: where the data lies; the zone's own where empty.
+        terms: what the steward offers it for.
+
+    """
+
+    title: str
+    path: str
+    features: tuple[Feature, ...]
+    label: Label
+    description: str = ""
+    rows: RowFilter | None = None
+    missing: MissingPolicy = MissingPolicy.REFUSE
+    missing_marks: tuple[str, ...] = ("",)
+    test_share: Fraction = Fraction(1, 3)
+    split_seed: int = 0
+    jurisdiction: str = ""
+    columns: Mapping[str, ColumnNote] = field(default_factory=dict)
+    terms: tuple[Term, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be read as a table.
+
+        Raises:
+            ValueError: no features, two features of one name, a share outside [0, 1),
+                or a note about a column that nothing uses.
+
+        """
+        names = [feature.name for feature in self.features]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"a dataset needs one or more features with distinct names, got {names}")
+        if not 0 <= self.test_share < 1:
+            raise ValueError(f"test_share must be at least 0 and below 1, got {self.test_share}")
+        if unused := sorted(set(self.columns) - set(self.used_columns)):
+            raise ValueError(f"columns.{unused[0]} describes a column that no feature or label uses")
+
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        """The columns that features and label read, each once, in order of first use."""
+        return tuple(dict.fromkeys([*(feature.column for feature in self.features), self.label.column]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """A table of terms, written in place, in a profile file named by path, or both."""
+
+    profile: str | None = None
+    terms: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Profile:
+    """A legal profile: one jurisdiction's limits as the member read them on one day."""
+
+    title: str
+    dated: str
+    terms: tuple[Term, ...]
+
+    def __post_init__(self) -> None:
+        date.fromisoformat(self.dated)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ZoneFile:
+    """The keys that ``zone.toml`` may hold."""
+
+    member: MemberId
+    jurisdiction: str
+    name: str = ""
+    center_url: str = ""
+    genesis: str = ""
+    max_staleness_s: int = DEFAULT_MAX_STALENESS_S
+    policy: _Terms = _Terms()
+    legal: _Terms = _Terms()
+    datasets: Mapping[str, DatasetSettings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneSettings:
+    """What one zone was told by its own member.
+
+    Attributes:
+        home: the zone's folder, absolute.
+        center_url: where the center answers; empty before ``serai zone join``.
+        genesis: digest of the charter the member adopted; empty before joining.
+        max_staleness_s: oldest acceptable age of the newest witnessed checkpoint.
+        policy: the zone's own standing limits.
+        legal: the limits of the law it lives under, as it declares them.
+
+    """
+
+    home: Path
+    member: MemberId
+    name: str
+    jurisdiction: str
+    center_url: str
+    genesis: Digest | None
+    max_staleness_s: int
+    policy: tuple[Term, ...]
+    legal: tuple[Term, ...]
+    datasets: Mapping[str, DatasetSettings]
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the member's private keys lie."""
+        return self.home / "keys"
+
+    @property
+    def stop_file(self) -> Path:
+        """The kill switch: while this file exists the zone runs nothing."""
+        return self.home / STOP_FILE
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the kill switch is on, asked of the disk each time."""
+        return self.stop_file.exists()
+
+
+def load_settings(home: Path) -> ZoneSettings:
+    """Read ``zone.toml`` in a home folder.
+
+    Raises:
+        Misconfigured: the file is missing, too large, not TOML, or holds an
+            unknown key or a value of the wrong type; the message names the place.
+
+    """
+    home = home.expanduser().absolute()
+    path = home / SETTINGS_FILE
+    parsed = _read_record(_ZoneFile, path)
+    genesis = _genesis(parsed.genesis, path)
+    if parsed.max_staleness_s <= 0:
+        raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
+    return ZoneSettings(
+        home=home,
+        member=parsed.member,
+        name=parsed.name or parsed.member,
+        jurisdiction=parsed.jurisdiction,
+        center_url=parsed.center_url,
+        genesis=genesis,
+        max_staleness_s=parsed.max_staleness_s,
+        policy=_resolve_terms(parsed.policy, home),
+        legal=_resolve_terms(parsed.legal, home),
+        datasets={name: _with_absolute_path(dataset, home) for name, dataset in parsed.datasets.items()},
+    )
+
+
+def with_pins(text: str, center_url: str, genesis: Digest) -> str:
+    """Write the center's address and the adopted charter's digest into a ``zone.toml``.
+
+    The file is edited as text, so that the member's comments and order survive.
+    """
+    lines = text.splitlines()
+    # Keys after the first [table] belong to that table, so only the lines before it are ours.
+    top = next((number for number, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    for key, value in (("genesis", genesis), ("center_url", center_url)):
+        pin = f'{key} = "{value}"'
+        places = [number for number in range(top) if re.match(rf"\s*{key}\s*=", lines[number])]
+        if places:
+            lines[places[0]] = pin
+        else:
+            lines.insert(top, pin)
+            top += 1
+    return "\n".join(lines) + "\n"
+
+
+def _genesis(text: str, path: Path) -> Digest | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise Misconfigured(
+            "settings-value", f"{path}: genesis must be 64 lower-case hex characters, as `serai zone join` writes it"
+        )
+    return Digest(text)
+
+
+def _resolve_terms(table: _Terms, home: Path) -> tuple[Term, ...]:
+    if table.profile is None:
+        return table.terms
+    profile = _read_record(_Profile, home / Path(table.profile).expanduser())
+    return (*table.terms, *profile.terms)
+
+
+def _with_absolute_path(dataset: DatasetSettings, home: Path) -> DatasetSettings:
+    values = {name: getattr(dataset, name) for name in DatasetSettings.__dataclass_fields__}
+    return DatasetSettings(**{**values, "path": str(home / Path(dataset.path).expanduser())})
+
+
+def _read_record(cls: type[T], path: Path) -> T:
+    """Read a TOML file as a record; every problem names the file."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Misconfigured(
+            "settings-file-missing",
+            f"expected a file at {path}; `serai zone init --home {path.parent}` writes zone.toml",
+        ) from None
+    except OSError as error:
+        raise Misconfigured("settings-file-unreadable", f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_SETTINGS_BYTES:
+        raise Misconfigured("settings-too-large", f"{path} has {len(data)} bytes; settings hold at most 1 MiB")
+    try:
+        return from_json(cls, tomllib.loads(data.decode()))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Misconfigured(
+            "settings-encoding", f"{path}, line {line}: expected UTF-8 text; save the file as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured("settings-toml", f"{path} is not valid TOML: {error}") from error
+    except Malformed as error:
+        place = error.message.replace(f"{cls.__name__}.", "").replace(cls.__name__, "the file")
+        raise Misconfigured("settings-value", f"{path}: {place}") from error

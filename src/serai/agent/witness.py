@@ -1,0 +1,31 @@
+"""Cosigning: this member's word that it has seen a log grow and never change.
+
+A cosignature is made only for a head that the mirror verified as a continuation
+of everything before it, and only after the head is on this zone's disk. So even
+after a crash a zone never cosigns two histories (c2sp.org/tlog-witness: check
+and persist before replying).
+"""
+
+from serai.agent.mirror import View
+from serai.agent.zone import Zone
+from serai.kernel.keys import Role
+from serai.ledger.checkpoint import cosign
+from serai.ledger.note import parse_note
+
+
+def cosign_head(zone: Zone, view: View) -> int:
+    """Cosign the head of a view and hand the line to the center.
+
+    Returns:
+        The size that was cosigned; 0 if there is no head yet.
+
+    Raises:
+        Unavailable: the center does not answer.
+
+    """
+    if not view.note or view.halt or not view.state.charter.in_force:
+        return 0
+    body = parse_note(view.note).text
+    line = cosign(body, zone.member, zone.keys.signer(Role.WITNESS), zone.now_ms() // 1000)
+    zone.center.cosign(zone.member, line, view.size)
+    return view.size

@@ -1,0 +1,108 @@
+"""What a zone's parts share: who it is, the center it dials, its keys, its memory, its clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from serai.agent.journal import Journal
+from serai.agent.mirror import Mirror
+from serai.agent.settings import ZoneSettings
+from serai.agent.vault import Vault
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body, sign_body
+from serai.storage.blobs import BlobStore
+from serai.storage.keyring import Keyring
+from serai.training.tensors import Model, read_model, write_model
+from serai.transport.port import Center
+
+FETCH_BYTES: Final = 2**23  # one request: large enough to keep a link busy, small beside any memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """One member's side of everything.
+
+    Attributes:
+        settings: the member's own settings.
+        center: the center, over HTTP or in one process.
+        keys: the member's private keys.
+        mirror: the member's own copy of the log and what it adds up to.
+        journal: what must survive a crash.
+        blobs: models and uploads kept at home, by digest.
+        vault: the member's data.
+        now_ms: the zone's clock, Unix milliseconds.
+        random: cryptographic randomness, by number of bytes.
+
+    """
+
+    settings: ZoneSettings
+    center: Center
+    keys: Keyring
+    mirror: Mirror
+    journal: Journal
+    blobs: BlobStore
+    vault: Vault
+    now_ms: Callable[[], int]
+    random: Callable[[int], bytes]
+
+    @property
+    def member(self) -> MemberId:
+        """Whose zone this is."""
+        return self.settings.member
+
+    def say_once(self, topic: str, about: str, body: Callable[[], Body]) -> None:
+        """Put a statement into the log, the same bytes however often it is said.
+
+        The entry is signed at the first call for a ``topic`` and journalled before it
+        is sent; later calls, also after a crash, send those bytes again.
+
+        Args:
+            topic: what is decided once, such as ``release <round>``.
+            about: what was decided; another value for the same topic is refused.
+            body: makes the statement; called only the first time.
+
+        Raises:
+            Conflict: the topic was decided otherwise before.
+            Unavailable: the center does not answer.
+
+        """
+        signer = self.keys.signer(Role.ZONE)
+        entry = self.journal.word(topic, about, lambda: sign_body(body(), signer, nonce=self.random(8)))
+        self.center.submit(entry)
+
+    def fetch_blob(self, digest: Digest) -> None:
+        """Bring a blob from the center into this zone's store.
+
+        Raises:
+            Missing: the center does not have it.
+            Unverified: what came does not have that digest.
+            Unavailable: the center does not answer, or the disk is full.
+
+        """
+        with self.blobs.writer() as writer:
+            offset = 0
+            while part := self.center.read_blob(digest, offset, FETCH_BYTES):
+                writer.write(part)
+                offset += len(part)
+            writer.commit(digest)
+
+    def store_model(self, model: Model) -> Digest:
+        """Keep a model in this zone's store; its digest."""
+        with self.blobs.writer() as writer:
+            for part in write_model(model):
+                writer.write(part)
+            return writer.commit()
+
+    def read_model(self, digest: Digest) -> Model:
+        """A model by its digest, from this zone's own store or else from the center's.
+
+        Raises:
+            Missing: nobody has it.
+            Unverified: what came does not have that digest.
+
+        """
+        if not self.blobs.has(digest):
+            self.fetch_blob(digest)
+        with self.blobs.open(digest) as file:
+            return read_model(file.read())

@@ -1,0 +1,1 @@
+"""Sum without seeing: ring, codec, masks that cancel, rounds, audit."""

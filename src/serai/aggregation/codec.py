@@ -1,0 +1,267 @@
+"""Reals as integers on one public scale: quantise what a member sends, read what the sum says.
+
+Theory of operation
+    A vector is cut into blocks; every member uses the same step for a block,
+    fixed before the round. Scales that differ by sender could not be summed. A
+    member sends q = round(x / step), clipped to [-L, L]. The sum of K members
+    lies in [-L*K, L*K]; with 2^bits >= 2*L*K + 1 it cannot wrap, so it is read
+    back exactly as a signed integer, and times the step as a real number.
+    Encoding is each member's own affair. Decoding is not: everybody must get the
+    same bits, so it is one conversion and one multiplication in float64 (IEEE
+    754), rounded once more where float32 is asked for.
+"""
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from serai.aggregation.ring import CHUNK_VALUES, Integers, Lanes, Ring, chunk_count, chunk_values
+from serai.errors import Malformed, Refused
+
+Vector: TypeAlias = npt.NDArray[np.floating[Any]]
+
+MAX_LIMIT: Final = 2**53 - 1  # the largest magnitude that float64 and canonical JSON hold exactly
+_FLOAT32_LIMIT: Final = 2**20  # up to here a float32 quotient is off by less than a sixteenth of a step
+_PIECE: Final = 2**16  # values at a time: 512 KiB of float64, so that each pass finds the last one's in cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A stretch of the vector that shares one step.
+
+    Attributes:
+        length: number of values.
+        step: what one unit of the integer is worth.
+
+    Raises:
+        Malformed: the length or the step is not positive.
+
+    """
+
+    length: int
+    step: Fraction
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.step <= 0:
+            raise Malformed("codec-block", f"expected a positive length and step, got {self.length} and {self.step}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """How a run turns vectors into ring elements, fixed by its plan.
+
+    Attributes:
+        bits: the ring is the integers modulo 2^bits.
+        limit: L, the largest magnitude one member may send.
+        blocks: consecutive stretches of the vector with their steps.
+
+    Raises:
+        Malformed: bits not within 2 to 64, limit not within 1 to 2^53-1, or no block.
+
+    """
+
+    bits: int
+    limit: int
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        Ring(self.bits)
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise Malformed("codec-limit", f"expected a limit of 1 to 2^53-1, got {self.limit}")
+        if not self.blocks:
+            raise Malformed("codec-blocks", "expected at least one block; a codec without values sums nothing")
+
+    @property
+    def length(self) -> int:
+        """Number of values in a vector."""
+        return sum(block.length for block in self.blocks)
+
+    @property
+    def ring(self) -> Ring:
+        """The ring the values are summed in."""
+        return Ring(self.bits)
+
+    @property
+    def upload_bytes(self) -> int:
+        """Size of one member's upload."""
+        return self.ring.packed_bytes(self.length)
+
+
+def is_wide_enough(codec: Codec, members: int) -> bool:
+    """Whether the sum of ``members`` vectors fits the ring: 2^bits >= 2*L*K + 1."""
+    return 1 << codec.bits >= 2 * codec.limit * members + 1
+
+
+def check(codec: Codec, members: int) -> None:
+    """Refuse a codec whose ring the sum of ``members`` vectors could wrap around.
+
+    Raises:
+        Refused: 2^bits < 2*L*K + 1.
+
+    """
+    if not is_wide_enough(codec, members):
+        need = (2 * codec.limit * members).bit_length()
+        raise Refused(
+            "ring-too-small",
+            f"{members} members with a limit of {codec.limit} need {need} bits, the ring has {codec.bits}; "
+            "widen the ring or lower the limit",
+        )
+
+
+class Encoder:
+    """Quantises one member's vector, chunk by chunk, in bounded memory.
+
+    Args:
+        codec: blocks, steps and limit.
+        vector: ``(codec.length,) float32`` or ``float64``.
+
+    Attributes:
+        clipped: values cut to the limit so far; many of them mean that the step is too small.
+
+    Raises:
+        Malformed: the vector has another shape or dtype.
+
+    """
+
+    def __init__(self, codec: Codec, vector: Vector) -> None:
+        _check_vector(codec, vector)
+        self.clipped = 0
+        self._codec = codec
+        self._vector = vector
+        self._pieces = _Pieces(codec)
+        self._lanes = codec.ring.zeros(min(CHUNK_VALUES, vector.size))
+        narrow = vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT
+        self._scratch: Vector = np.empty(min(_PIECE, vector.size), np.float32 if narrow else np.float64)
+
+    def chunk(self, number: int) -> Lanes:
+        """The ring elements of one chunk, valid until the next call.
+
+        Raises:
+            Refused: a value is not a finite number.
+            Malformed: there is no such chunk.
+
+        """
+        count = chunk_values(self._vector.size, number)
+        lanes = self._lanes[:count]
+        integers = lanes.view(f"<i{lanes.itemsize}")
+        offset = number * CHUNK_VALUES
+        for start, stop, step in self._pieces.between(offset, offset + count):
+            self._quantise(self._vector[start:stop], step, integers[start - offset : stop - offset])
+        return lanes
+
+    def _quantise(self, values: Vector, step: float, out: Integers) -> None:
+        limit = self._codec.limit
+        scratch = self._scratch[: values.size]
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.divide(values, scratch.dtype.type(step), out=scratch)
+        np.rint(scratch, out=scratch)
+        # Written so that a NaN fails it: minimum and maximum hand a NaN on.
+        if not (scratch.min() >= -limit and scratch.max() <= limit):
+            if not np.isfinite(values).all():
+                raise Refused("not-finite", "a vector holds NaN or infinity; lower the learning rate or check the data")
+            self.clipped += int(np.count_nonzero(np.abs(scratch) > limit))
+            np.clip(scratch, -limit, limit, out=scratch)
+        np.copyto(out, scratch, casting="unsafe")
+
+
+class Decoder:
+    """Reads sums back as real numbers, chunk by chunk, the same bits everywhere.
+
+    Args:
+        codec: blocks and steps.
+        out: ``(codec.length,) float32`` or ``float64``, written in place.
+
+    Raises:
+        Malformed: ``out`` has another shape or dtype.
+
+    """
+
+    def __init__(self, codec: Codec, out: Vector) -> None:
+        _check_vector(codec, out)
+        self._ring = codec.ring
+        self._out = out
+        self._pieces = _Pieces(codec)
+        self._scratch = np.empty(min(_PIECE, out.size), np.float64)
+
+    def chunk(self, number: int, lanes: Lanes) -> None:
+        """Write the values of one chunk of the sum.
+
+        Raises:
+            Malformed: there is no such chunk, or it has another number of values.
+
+        """
+        count = chunk_values(self._out.size, number)
+        if lanes.size != count:
+            raise Malformed("vector-size", f"expected {count} values in chunk {number}, got {lanes.size}")
+        offset = number * CHUNK_VALUES
+        for start, stop, step in self._pieces.between(offset, offset + count):
+            integers = self._ring.signed(lanes[start - offset : stop - offset])
+            scratch = self._scratch[: stop - start]
+            np.copyto(scratch, integers)
+            np.multiply(scratch, step, out=scratch)
+            np.copyto(self._out[start:stop], scratch, casting="same_kind")
+
+
+def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
+    """Quantise a whole vector; returns the ring elements and how many values were clipped.
+
+    Raises:
+        Refused: a value is not a finite number.
+        Malformed: the vector has another shape or dtype.
+
+    """
+    encoder = Encoder(codec, vector)
+    lanes = codec.ring.zeros(vector.size)
+    for number in range(chunk_count(vector.size)):
+        offset = number * CHUNK_VALUES
+        lanes[offset : offset + CHUNK_VALUES] = encoder.chunk(number)
+    return lanes, encoder.clipped
+
+
+def decode(codec: Codec, lanes: Lanes, dtype: type[np.floating[Any]] = np.float64) -> Vector:
+    """Read a whole sum; ``dtype`` is ``float64`` or ``float32``.
+
+    Raises:
+        Malformed: ``lanes`` has another length than the codec.
+
+    """
+    out: Vector = np.empty(codec.length, dtype)
+    decoder = Decoder(codec, out)
+    if lanes.size != out.size:
+        raise Malformed("vector-size", f"expected {out.size} values, got {lanes.size}")
+    for number in range(chunk_count(out.size)):
+        offset = number * CHUNK_VALUES
+        decoder.chunk(number, lanes[offset : offset + CHUNK_VALUES])
+    return out
+
+
+class _Pieces:
+    """Cuts a range of values where the step changes, and into cache-sized pieces."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._ends = tuple(itertools.accumulate(block.length for block in codec.blocks))
+        self._steps = tuple(float(block.step) for block in codec.blocks)
+
+    def between(self, start: int, stop: int) -> Iterator[tuple[int, int, float]]:
+        """Pieces as (start, stop, step) that cover ``start`` to ``stop`` in order."""
+        block = bisect_right(self._ends, start)
+        while start < stop:
+            end = min(stop, self._ends[block], start + _PIECE)
+            yield start, end, self._steps[block]
+            start = end
+            if start == self._ends[block]:
+                block += 1
+
+
+def _check_vector(codec: Codec, vector: Vector) -> None:
+    if vector.ndim != 1 or vector.dtype not in (np.float32, np.float64) or vector.size != codec.length:
+        raise Malformed(
+            "vector-form",
+            f"expected ({codec.length},) float32 or float64, got {vector.shape} {vector.dtype}",
+        )

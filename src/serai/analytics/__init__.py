@@ -1,0 +1,1 @@
+"""Evaluations that members report as integer counts, and exact metrics over them."""

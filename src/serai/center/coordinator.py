@@ -1,0 +1,236 @@
+"""The center's small part in a run: it opens rounds, adds blobs, closes rounds, and logs the time.
+
+Theory of operation
+-------------------
+The coordinator holds no power and no memory. At each new head of the log it
+replays, looks what is due, and says it with the operator's key; the fold then
+judges that like anybody's statement, and any participant may say the same in
+its place. After a crash it looks again and goes on.
+
+Time is what members' cosignatures prove, so the coordinator cannot move it
+either: when a deadline has passed on its own clock it logs the newest witnessed
+checkpoint as a ``clock``; the entry makes the members cosign anew, and the next
+``clock`` then carries a time beyond the deadline.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from serai.aggregation.codec import Codec
+from serai.aggregation.exchange import sum_chunks
+from serai.aggregation.job import Job
+from serai.aggregation.ring import CHUNK_VALUES, Bytes
+from serai.aggregation.state import (
+    Round,
+    Stage,
+    agreed_model,
+    current_round,
+    divergence,
+    fewest,
+    finished_rounds,
+    stage_of,
+)
+from serai.aggregation.statements import RoundClose, RoundOpen
+from serai.center.replay import Replay
+from serai.center.sequencer import Sequencer
+from serai.charter.state import next_deadline_ms
+from serai.errors import SeraiError
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Signer
+from serai.kernel.statement import Body, sign_body
+from serai.ledger.note import parse_note
+from serai.ledger.policy import count_members, median_time_ms
+from serai.ledger.statements import Clock
+from serai.state import Jobs, State
+from serai.storage.blobs import BlobStore
+from serai.training.state import Run
+
+CLOCK_LAG_MS: Final = 60_000  # log time may lie so far behind the members' before a statement makes it catch up
+_SECOND_MS: Final = 1000  # cosignatures count whole seconds, so a deadline is provable a second after it has passed
+_SUBMIT_TIMEOUT_S: Final = 30.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What the coordinator works with.
+
+    Attributes:
+        log: the sequencer.
+        blobs: where uploads lie and sums go.
+        replay: the log's state.
+        operator: signs for the center.
+        now_ms: its clock, Unix milliseconds.
+
+    """
+
+    log: Sequencer
+    blobs: BlobStore
+    replay: Replay
+    operator: Signer
+    now_ms: Callable[[], int]
+
+
+class Coordinator:
+    """Says what is due. ``step`` does it once; ``start`` keeps doing it in a thread of its own.
+
+    Args:
+        duty: what it works with.
+
+    """
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._bell = threading.Event()
+        self._stopped = False
+        self._over: set[Digest] = set()
+        self._clocked = ""
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Work whenever the log grows or a deadline passes, until ``stop``."""
+        self._duty.log.subscribe(self._bell.set)
+        self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what was said stays said."""
+        self._stopped = True
+        self._bell.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def step(self) -> list[bytes]:
+        """Sign what is due now; the caller submits it."""
+        state = self._duty.replay.current()
+        if not state.charter.in_force:
+            return []
+        due = [body for run in state.runs.plans.values() for body in self._due_in(run, state)]
+        clock = self._due_clock(state)
+        return [sign_body(body, self._duty.operator) for body in ([clock, *due] if clock else due)]
+
+    def next_deadline_ms(self) -> int | None:
+        """When to look again though nothing was said, Unix milliseconds; None if nothing waits."""
+        state = self._duty.replay.current()
+        return min(self._deadlines(state), default=None)
+
+    def catch_up_clock(self) -> None:
+        """Log the time if it lies far behind, so that a window opens at the time it is and not at a past one."""
+        state = self._duty.replay.current()
+        time_ms = self._witnessed_ms()
+        if state.charter.in_force and time_ms is not None and time_ms - state.time_ms > CLOCK_LAG_MS:
+            self._duty.log.submit(sign_body(self._clock(), self._duty.operator))
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._bell.clear()
+            try:
+                entries = self.step()
+                for future in [self._duty.log.submit(entry) for entry in entries]:
+                    future.result(_SUBMIT_TIMEOUT_S)
+            except (SeraiError, TimeoutError) as error:
+                _log.warning("the coordinator will try again: %s", error)
+            deadline = self.next_deadline_ms()
+            now_ms = self._duty.now_ms()
+            self._bell.wait(None if deadline is None else max(deadline + _SECOND_MS - now_ms, _SECOND_MS) / 1000)
+
+    def _due_in(self, run: Run, state: State) -> Iterator[Body]:
+        if run.id in self._over:
+            return
+        if run.cancelled or divergence(state.rounds, run.id):
+            self._over.add(run.id)
+            return
+        job = Jobs(state, state.now).get(run.id)
+        if job is None:
+            return
+        if finished_rounds(state.rounds, job) >= job.rounds:
+            self._over.add(run.id)
+            return
+        this = current_round(state.rounds, run.id)
+        if this is None:
+            if _is_answered(run, state) and len(job.keys) >= fewest(job):
+                yield _opening(job, state, 0)
+            return
+        stage = stage_of(job, this, state.now)
+        if stage in {Stage.FINISHED, Stage.FAILED} and len(job.keys) >= fewest(job):
+            yield _opening(job, state, this.body.number + 1)
+        elif stage is Stage.OPEN and _may_close(job, this, state):
+            yield self._closing(job, this)
+
+    def _closing(self, job: Job, this: Round) -> RoundClose:
+        uploads = {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
+        readers = [self._reader(job.codec, blob) for blob in uploads.values()]
+        with self._duty.blobs.writer() as writer:
+            for chunk in sum_chunks(job.codec, readers):
+                writer.write(chunk)
+            masked_sum = writer.commit()
+        return RoundClose(open=this.id, uploads=uploads, masked_sum=masked_sum)
+
+    def _reader(self, codec: Codec, blob: Digest) -> Callable[[int], Bytes]:
+        size = codec.ring.packed_bytes(CHUNK_VALUES)
+        return lambda number: self._duty.blobs.read_range(blob, number * size, size)
+
+    def _due_clock(self, state: State) -> Clock | None:
+        """A clock if log time has not begun, or a deadline lies between it and now."""
+        note = self._witnessed_note()
+        if not note or note == self._clocked:
+            return None
+        passed = [time_ms for time_ms in self._deadlines(state) if time_ms + _SECOND_MS <= self._duty.now_ms()]
+        if state.time_ms and not passed:
+            return None
+        self._clocked = note
+        return self._clock()
+
+    def _clock(self) -> Clock:
+        return Clock(checkpoint=self._witnessed_note())
+
+    def _deadlines(self, state: State) -> Iterator[int]:
+        """Log times ahead at which something becomes due."""
+        if (charter_ms := next_deadline_ms(state.charter, state.now)) is not None:
+            yield charter_ms
+        for run in state.runs.plans.values():
+            if run.id in self._over:
+                continue
+            this = current_round(state.rounds, run.id)
+            if this is None:
+                times = [run.at.time_ms + run.plan.round_ms]
+            elif this.closed is None:
+                times = [this.body.deadline_ms]
+            else:
+                times = [] if this.is_released else [this.closed.at.time_ms + run.plan.round_ms]
+            yield from (time_ms for time_ms in times if time_ms > state.time_ms)
+
+    def _witnessed_note(self) -> str:
+        head = self._duty.log.witnessed()
+        return head.note if head else ""
+
+    def _witnessed_ms(self) -> int | None:
+        note = self._witnessed_note()
+        if not note:
+            return None
+        return median_time_ms(count_members(parse_note(note), self._duty.replay.witnesses().keys).values())
+
+
+def _is_answered(run: Run, state: State) -> bool:
+    """Whether every invited zone has joined or declined, or had its time to."""
+    waiting = set(run.plan.offers) - set(run.keys) - set(run.declines)
+    return not waiting or state.time_ms >= run.at.time_ms + run.plan.round_ms
+
+
+def _may_close(job: Job, this: Round, state: State) -> bool:
+    if len(this.uploads) == len(this.body.participants):
+        return True
+    return len(this.uploads) >= fewest(job) and state.time_ms >= this.body.deadline_ms
+
+
+def _opening(job: Job, state: State, number: int) -> RoundOpen:
+    return RoundOpen(
+        run=job.run,
+        number=number,
+        model=agreed_model(state.rounds, job),
+        participants=tuple(sorted(job.keys)),
+        deadline_ms=state.time_ms + job.round_ms,
+    )

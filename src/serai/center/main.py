@@ -1,0 +1,79 @@
+"""A center from its folder: settings and founding charter in, a running center out."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from serai.center.app import BackgroundPart, CenterParts, run
+from serai.center.coordinator import Coordinator, Duty
+from serai.center.replay import Replay
+from serai.center.settings import CenterSettings, read_settings
+from serai.charter.constitution import Charter
+from serai.errors import Malformed, Misconfigured
+from serai.kernel.ids import Digest
+from serai.kernel.records import from_json
+from serai.storage.blobs import FileBlobs
+
+CHARTER_FILE: Final = "charter.json"
+
+
+def start(folder: Path, host: str | None = None, port: int | None = None) -> None:
+    """Run the center in ``folder`` until SIGTERM or SIGINT; called on the main thread.
+
+    Args:
+        folder: made by ``serai center init``.
+        host: address to listen on, in place of the settings' own.
+        port: likewise; 0 picks a free one.
+
+    Raises:
+        Misconfigured: settings or charter are missing or unusable, or the address is taken.
+        Corrupt: what is stored is not what was signed.
+        Unavailable: the disk is full.
+
+    """
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = dataclasses.replace(read_settings(folder), **given)
+    replay = Replay(_read_charter(settings))
+
+    def background(parts: CenterParts) -> Sequence[BackgroundPart]:
+        return [_coordinator(parts, replay)]
+
+    run(settings, replay, background)
+
+
+def _coordinator(parts: CenterParts, replay: Replay) -> Coordinator:
+    log, blobs = parts.sequencer, parts.blobs
+    replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
+    coordinator = Coordinator(
+        Duty(
+            log=log,
+            blobs=blobs,
+            replay=replay,
+            operator=parts.operator,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+    )
+    parts.service.before_submit = coordinator.catch_up_clock
+    return coordinator
+
+
+def _has(blobs: FileBlobs, blob: Digest, size_bytes: int) -> bool:
+    return blobs.has(blob) and blobs.size(blob) == size_bytes
+
+
+def _read_charter(settings: CenterSettings) -> Charter:
+    path = settings.folder / CHARTER_FILE
+    try:
+        charter = from_json(Charter, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise Misconfigured(
+            "charter-missing", f"expected the founding charter at {path}; run: serai center init"
+        ) from None
+    except (ValueError, Malformed) as error:
+        raise Misconfigured("charter-form", f"{path} is no charter: {error}") from error
+    if charter.origin != settings.origin:
+        raise Misconfigured("charter-origin", f"{path} is the charter of {charter.origin}, not of {settings.origin}")
+    return charter

@@ -1,0 +1,104 @@
+"""The center's own replay of its log: whose keys count, whose cosignatures, what is due.
+
+The center needs no more than any member does, and believes no more: it folds
+the same entries by the same rules. What it admits is only well-formed and
+signed by a known key; whether a statement has effect is for the fold to say.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from serai.charter.constitution import Charter
+from serai.charter.state import holder_of, witness_keys
+from serai.errors import Malformed, Refused, Unverified
+from serai.kernel.envelope import Envelope
+from serai.kernel.ids import Digest, KeyId
+from serai.kernel.keys import key_id
+from serai.kernel.records import from_json
+from serai.ledger.policy import Witnesses
+from serai.state import KINDS, State, advance
+
+_STEP: Final = 4096
+
+ReadEntries = Callable[[int, int], list[bytes]]
+"""Published entries from an index up to another."""
+
+
+class Replay:
+    """The state of the log, kept current. Safe to use from several threads.
+
+    Args:
+        founding: the charter that the founders are asked to sign; its keys may speak
+            before the log holds any.
+
+    """
+
+    def __init__(self, founding: Charter) -> None:
+        self._founders = {key_id(holder.public): holder.public for holder in founding.holders()}
+        self._witnesses = Witnesses(
+            {holder.member: holder.public for holder in founding.holders() if holder.role == "witness"}, founding.faulty
+        )
+        self._lock = threading.Lock()
+        self._state = State()
+        self._read: ReadEntries | None = None
+        self._size: Callable[[], int] = lambda: 0
+        self._has_blob: Callable[[Digest, int], bool] = lambda _blob, _size: False
+
+    def attach(self, read: ReadEntries, size: Callable[[], int], has_blob: Callable[[Digest, int], bool]) -> None:
+        """Read entries from here from now on.
+
+        Args:
+            read: published entries from an index up to another.
+            size: how many are published.
+            has_blob: whether a blob of some size is here.
+
+        """
+        self._read, self._size, self._has_blob = read, size, has_blob
+
+    def current(self) -> State:
+        """What all published entries add up to."""
+        with self._lock:
+            end = self._size()
+            while self._read is not None and self._state.size < end:
+                for entry in self._read(self._state.size, min(end, self._state.size + _STEP)):
+                    self._state = advance(self._state, entry)
+            return self._state
+
+    def admit(self, envelope: Envelope) -> None:
+        """Let in what is well-formed and signed by a known key.
+
+        Raises:
+            Malformed: of an unknown kind, or with other fields than its kind has.
+            Unverified: signed by no known key, or not by that key.
+            Refused: an upload is announced whose blob is not here.
+
+        """
+        kind = KINDS.get(envelope.kind)
+        if kind is None:
+            raise Malformed(
+                "kind-unknown", f"no statement of kind {envelope.kind!r} is known; update one of the two sides"
+            )
+        body = from_json(kind, envelope.predicate)
+        holder = holder_of(self.current().charter, envelope.signer, body)
+        if holder is None:
+            raise Unverified("signer-unknown", f"key {envelope.signer[:12]} belongs to no member in the charter")
+        envelope.verify(holder.public)
+        blob, size_bytes = getattr(body, "blob", None), getattr(body, "size_bytes", None)
+        if blob is not None and size_bytes is not None and not self._has_blob(blob, size_bytes):
+            # Else a member could hold up a round with an upload that nobody can add.
+            raise Refused(
+                "blob-not-here", f"send blob {blob[:12]} of {size_bytes} bytes before announcing it", "center 1"
+            )
+
+    def witnesses(self) -> Witnesses:
+        """Whose cosignatures count now."""
+        state = self.current().charter
+        if state.charter is None:
+            return self._witnesses
+        return Witnesses(witness_keys(state), state.charter.faulty)
+
+    def find_key(self, key: KeyId) -> bytes | None:
+        """The raw public key of an id, if somebody in the charter holds it."""
+        holder = self.current().charter.keys.get(key)
+        return holder.public if holder else self._founders.get(key)

@@ -1,0 +1,1 @@
+"""Members and their keys, the articles they decide by, proposals, ballots and agreements."""

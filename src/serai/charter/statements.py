@@ -1,0 +1,166 @@
+"""What can be said about the charter, proposals and agreements."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from serai.charter.agreements import AgreementAction, AgreementText
+from serai.charter.constitution import Charter, CharterChange
+from serai.charter.decision import Choice
+from serai.charter.members import MemberRecord, StandingAction
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingChange:
+    """A change of one member's standing, as a proposal carries it."""
+
+    member: MemberId
+    action: StandingAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementChange:
+    """A change of one agreement's life, as a proposal carries it."""
+
+    agreement: Digest
+    action: AgreementAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharterAdopt:
+    """A founder's root key signs the founding charter."""
+
+    KIND: ClassVar[str] = "charter.adopt"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ROOT})
+
+    charter: Charter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalOpen:
+    """A delegate puts a question; its rule, charter version and electorate freeze here.
+
+    It carries at most one effect, which an adoption brings about by itself.
+
+    Attributes:
+        topic: which article decides it.
+        title: for lists.
+        text: the question.
+        concerned: members whom the decision concerns.
+        participants: members who take part in the programme it is about; empty
+            beside an agreement for those whom that invites.
+        agreement: the text to adopt, under topic ``agreement``.
+        amends: the agreement whose place that text takes.
+        standing: under topic ``standing``.
+        charter: an amendment of the charter, under topic ``charter``.
+        accession: a new member, under topic ``accession``.
+        status: suspend, resume or terminate an agreement, under topic ``agreement``.
+
+    """
+
+    KIND: ClassVar[str] = "proposal.open"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    topic: str
+    title: str
+    text: str
+    concerned: tuple[MemberId, ...] = ()
+    participants: tuple[MemberId, ...] = ()
+    agreement: AgreementText | None = None
+    amends: Digest | None = None
+    standing: StandingChange | None = None
+    charter: CharterChange | None = None
+    accession: MemberRecord | None = None
+    status: AgreementChange | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalWithdraw:
+    """Whoever opened a proposal takes it back while it is open."""
+
+    KIND: ClassVar[str] = "proposal.withdraw"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    proposal: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """A member's position on an open proposal.
+
+    Attributes:
+        proposal: what it is about.
+        choice: the position.
+        reason: an opinion on record; required to object or reserve.
+        amendment: beside an objection to a silence procedure, the text to put
+            instead; it opens as a proposal of its own, named by this ballot's id.
+
+    """
+
+    KIND: ClassVar[str] = "ballot"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    proposal: Digest
+    choice: Choice
+    reason: str = ""
+    amendment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementSign:
+    """A member becomes party: it opts in, ratifies, or accedes later."""
+
+    KIND: ClassVar[str] = "agreement.sign"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    agreement: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementWithdraw:
+    """A party leaves: its data stop at once, its duties end after the charter's notice."""
+
+    KIND: ClassVar[str] = "agreement.withdraw"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    agreement: Digest
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAccede:
+    """An invited member accepts the charter as it stands and becomes a member.
+
+    Attributes:
+        accession: the adopted proposal that invites it.
+
+    """
+
+    KIND: ClassVar[str] = "member.accede"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ROOT})
+
+    accession: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberWithdraw:
+    """A member leaves the center: its rights and data stop at once."""
+
+    KIND: ClassVar[str] = "member.withdraw"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE, Role.ROOT})
+
+    reason: str = ""
+
+
+STATEMENTS: tuple[type[Body], ...] = (
+    CharterAdopt,
+    ProposalOpen,
+    ProposalWithdraw,
+    Ballot,
+    AgreementSign,
+    AgreementWithdraw,
+    MemberAccede,
+    MemberWithdraw,
+)

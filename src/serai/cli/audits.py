@@ -1,0 +1,183 @@
+"""Audits that any member can run: the whole published log, or every sum of a run, bit for bit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from serai.agent.session import Session
+from serai.aggregation.audit import verify_round
+from serai.aggregation.ring import CHUNK_VALUES
+from serai.aggregation.state import Round, find_round
+from serai.charter.constitution import Charter, genesis_of
+from serai.charter.state import witness_keys
+from serai.charter.statements import CharterAdopt
+from serai.cli.reading import read_line
+from serai.errors import Missing, Unavailable, Unverified
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
+from serai.ledger.audit import audit_log
+from serai.ledger.note import parse_vkey
+from serai.ledger.policy import Witnesses
+from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
+from serai.state import State, advance, digest_state, replay
+
+MAX_FILE_BYTES: Final = 20 * 2**20  # an entry bundle of 256 entries of 64 KiB, and some room
+TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogAudit:
+    """What the audit of a published log found; everything in it held.
+
+    Attributes:
+        entries: how many were checked.
+        void: how many of them have no effect.
+        root: of the Merkle tree, hex.
+        witnesses: members whose cosignatures hold.
+        state: digest of what the log adds up to; members compare it.
+        genesis: digest of the founding charter.
+
+    """
+
+    entries: int
+    void: int
+    root: str
+    witnesses: tuple[MemberId, ...]
+    state: Digest
+    genesis: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class RoundAudit:
+    """A round whose masked sum, total and results were recomputed and agree."""
+
+    number: int
+    members: tuple[MemberId, ...]
+
+
+class PublicFiles:
+    """The published files of a center, by path.
+
+    Args:
+        url: where the center answers.
+
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_S)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a published file.
+
+        Raises:
+            Missing: there is no such file.
+            Unavailable: nobody answers, or with another failure.
+
+        """
+        address = f"{self._url}/{path}"
+        try:
+            answer = self._pool.request("GET", address, preload_content=False)
+            data = answer.read(MAX_FILE_BYTES)
+            answer.release_conn()
+        except HTTPError as error:
+            raise Unavailable(
+                "center-unreachable", f"no center answers at {address}: is it running, and is this the right address?"
+            ) from error
+        if answer.status == 404:
+            raise Missing("file-missing", f"the center publishes no {path}")
+        if answer.status != 200:
+            raise Unavailable("center-failing", f"the center answers {answer.status} for {address}; try again later")
+        return data
+
+
+def founding_charter(url: str) -> Charter:
+    """The charter in the log's first entry; compare its digest with the one you hold before you trust it.
+
+    Raises:
+        Missing: the log is empty.
+        Unverified: the first entry is no charter.
+
+    """
+    read = PublicFiles(url).read
+    size = int(read("checkpoint").split(b"\n")[1])
+    (first, *_) = read_bundle(tile_of(ENTRIES, 0, size), read)
+    body = read_line(State(), first, 0).body
+    if not isinstance(body, CharterAdopt):
+        raise Unverified("log-unfounded", "the log does not begin with a charter; it is no center's")
+    return body.charter
+
+
+def read_published(url: str) -> tuple[State, list[bytes]]:
+    """Every published entry and what they add up to, trusting the charter in the first one.
+
+    Raises:
+        Unverified: the entries do not have the root that the log signed.
+
+    """
+    charter = founding_charter(url)
+    entries: list[bytes] = []
+    keys = {member.id: member.keys[Role.WITNESS][0] for member in charter.members}
+    witnesses = Witnesses(keys, charter.faulty)
+    audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), witnesses, lambda _, entry: entries.append(entry))
+    return replay(entries), entries
+
+
+def audit_published(url: str, charter: Charter) -> LogAudit:
+    """Check a published log from its bytes and replay it.
+
+    Args:
+        url: where the center answers.
+        charter: the founding charter that you trust.
+
+    Raises:
+        Unverified: something does not hold; the message says what.
+
+    """
+    state = State()
+
+    def receive(_index: int, entry: bytes) -> None:
+        nonlocal state
+        state = advance(state, entry)
+
+    keys = {member.id: member.keys[Role.WITNESS][0] for member in charter.members}
+    witnessed = audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), Witnesses(keys, charter.faulty), receive)
+    genesis = genesis_of(charter)
+    if state.charter.genesis != genesis:
+        raise Unverified("log-genesis", f"the log was founded on {state.charter.genesis}, and not on {genesis}")
+    return LogAudit(
+        entries=witnessed.checkpoint.size,
+        void=len(state.void),
+        root=witnessed.checkpoint.root.hex(),
+        witnesses=tuple(sorted(set(witnessed.times_s) & set(witness_keys(state.charter)))),
+        state=digest_state(state),
+        genesis=genesis,
+    )
+
+
+def audit_run(session: Session, run: Digest) -> Iterator[RoundAudit]:
+    """Recompute every released round of a run from uploads and releases.
+
+    Raises:
+        Missing: the center no longer has an upload.
+        Unverified: a sum or somebody's result is not what the log says.
+
+    """
+    state = session.state()
+    codec = state.runs.plans[run].plan.codec
+    size = codec.ring.packed_bytes(CHUNK_VALUES)
+    for this in released_rounds(state, run):
+        verify_round(codec, this, lambda blob, number: session.center.read_blob(blob, number * size, size))
+        yield RoundAudit(this.body.number, tuple(sorted(this.summed)))
+
+
+def released_rounds(state: State, run: Digest) -> Iterator[Round]:
+    """The rounds of a run whose sums are readable, in order."""
+    number = 0
+    while (this := find_round(state.rounds, run, number)) is not None:
+        if this.is_released:
+            yield this
+        number += 1

@@ -1,0 +1,263 @@
+"""What an id stands for and why things are as they are: the clause, who voted for it, the log entry."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from serai.agent.session import Session
+from serai.aggregation.state import (
+    Round,
+    current_round,
+    divergence,
+    final_model,
+    find_closed,
+    finished_rounds,
+    stage_of,
+)
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
+from serai.analytics.state import evaluations_of
+from serai.charter.articles import Rule
+from serai.charter.state import life_of, outcome_of, parties_of, standing_of
+from serai.charter.statements import (
+    AgreementSign,
+    AgreementWithdraw,
+    Ballot,
+    CharterAdopt,
+    ProposalOpen,
+    ProposalWithdraw,
+)
+from serai.cli.find import find_id
+from serai.cli.output import count, short
+from serai.cli.reading import Line, read_line
+from serai.hub.statements import Release
+from serai.kernel.ids import Digest
+from serai.state import Jobs, State
+from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.zones.state import find_grant, is_offer_open
+from serai.zones.statements import Grant, Offer
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An entry and what follows from it, as label and sentence."""
+
+    line: Line
+    facts: tuple[Fact, ...]
+
+
+def explain(session: Session, prefix: str) -> Explanation:
+    """Explain a statement by the first characters of its id, or an entry by its index as ``#12``.
+
+    Raises:
+        Missing: nothing in the log is called so.
+        Conflict: several statements are.
+
+    """
+    state = session.state()
+    index = _index_of(session, state, prefix)
+    (entry,) = session.entries(index, index + 1)
+    line = read_line(state, entry, index)
+    return Explanation(line, tuple(_facts(state, line)))
+
+
+def _index_of(session: Session, state: State, prefix: str) -> int:
+    if prefix.startswith("#") and prefix[1:].isdecimal() and int(prefix[1:]) < state.size:
+        return int(prefix[1:])
+    void: dict[Digest, int] = {}
+    for index in sorted(state.void, reverse=True):
+        (entry,) = session.entries(index, index + 1)
+        void[read_line(state, entry, index).id] = index
+    places = {**void, **state.seen}  # of a statement said twice, the entry that has an effect
+    models = {model: places[release] for model, release in state.hub.by_model.items()}
+    places = {**models, **places}
+    return places[find_id(places, prefix, "statement or released model")]
+
+
+def _facts(state: State, line: Line) -> Iterator[Fact]:
+    yield "entry", f"{line.index}, kind {line.kind or 'unknown'}, signed with a {line.role or 'stranger'}'s key"
+    if line.void is not None:
+        yield "void", f"has no effect, by {line.void.article}: {line.void.reason}"
+        return
+    about = _ABOUT.get(type(line.body))
+    if about is not None:
+        yield from about(state, line)
+
+
+def _charter(state: State, _line: Line) -> Iterator[Fact]:
+    charter = state.charter
+    assert charter.charter is not None
+    yield "genesis", str(charter.genesis)
+    yield "signed by", f"{', '.join(sorted(charter.signed))} of {count(len(charter.founders), 'founder')}"
+    yield "in force", "yes" if charter.in_force else "not before every founder has signed"
+    for topic, rule in charter.charter.articles.items():
+        yield f"article {topic}", _rule(rule)
+
+
+def _proposal(state: State, line: Line) -> Iterator[Fact]:
+    yield from _proposal_facts(state, line.id)
+    if line.id in state.charter.agreements:
+        yield from _agreement_facts(state, line.id)
+
+
+def _proposal_facts(state: State, id_: Digest) -> Iterator[Fact]:
+    proposal = state.charter.proposals[id_]
+    outcome = outcome_of(state.charter, id_, state.now)
+    yield "article", f"{proposal.article}: {_rule(proposal.rule)}"
+    yield "electorate", ", ".join(sorted(proposal.voters))
+    for member, vote in sorted(proposal.votes.items()):
+        yield (
+            f"vote of {member}",
+            f"{vote.choice.value}, entry {vote.at.index}" + (f": {vote.reason}" if vote.reason else ""),
+        )
+    yield "result", f"{outcome.result.value} ({outcome.article}): {outcome.reason}"
+
+
+def _agreement_facts(state: State, id_: Digest) -> Iterator[Fact]:
+    text = state.charter.agreements[id_].text
+    parties = parties_of(state.charter, id_, state.now)
+    yield "agreement", f"{life_of(state.charter, id_, state.now).value}; permits {', '.join(text.scope)}"
+    yield "parties", f"{', '.join(sorted(parties)) or 'none yet'}; {text.ratifications} had to sign"
+    terms: dict[str, list[str]] = {}
+    for term in text.terms:
+        value = ", ".join(term.value) if isinstance(term.value, tuple) else str(term.value)
+        terms.setdefault(term.clause, []).append(f"{term.name} = {value}")
+    for clause in text.clauses:
+        enforced = f" [zones check {'; '.join(terms[clause.id])}]" if clause.id in terms else ""
+        yield f"clause {clause.id}", clause.text + enforced
+
+
+def _of_proposal(state: State, line: Line) -> Iterator[Fact]:
+    body: Any = line.body
+    id_ = body.agreement if isinstance(body, AgreementSign | AgreementWithdraw) else body.proposal
+    proposal = state.charter.proposals[id_]
+    yield "about", f"{proposal.body.title} ({short(id_)}), opened by {proposal.opener}, entry {proposal.opened.index}"
+    yield f"{line.member} is", standing_of(state.charter, proposal.opener, state.now).value
+    yield from _proposal_facts(state, id_)
+
+
+def _offer(state: State, line: Line) -> Iterator[Fact]:
+    offer = state.zones.offers[line.id]
+    yield "dataset", f"{offer.body.title}, {count(offer.body.rows, 'row')}, under the law of {offer.body.jurisdiction}"
+    yield "open", "yes" if is_offer_open(state.zones, line.id, state.now) else "no: taken back or expired"
+    for term in offer.body.terms:
+        yield f"term {term.name}", f"{term.value} (clause {term.clause})"
+    for grant in state.zones.grants.values():
+        if grant.body.offer == line.id:
+            ended = f", taken back at entry {grant.revoked.index}" if grant.revoked else ""
+            yield "granted", f"to agreement {short(grant.body.agreement)}, entry {grant.at.index}{ended}"
+
+
+def _grant(state: State, line: Line) -> Iterator[Fact]:
+    body = line.body
+    assert isinstance(body, Grant)
+    current = find_grant(state.zones, body.offer, body.agreement, state.now)
+    yield "holds", "yes" if current is not None and current.id == line.id else "no: taken back, replaced or expired"
+    yield "offer", f"{state.zones.offers[body.offer].body.title} ({short(body.offer)})"
+    yield "agreement", f"{life_of(state.charter, body.agreement, state.now).value} ({short(body.agreement)})"
+
+
+def _of_run(state: State, line: Line) -> Iterator[Fact]:
+    body: Any = line.body
+    yield from _run_facts(state, line.id if isinstance(body, RunPlan) else body.plan)
+
+
+def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
+    run = state.runs.plans[id_]
+    plan = run.plan
+    yield "run", f"{plan.title} ({short(id_)}), planned by {run.planner}, entry {run.at.index}"
+    yield "agreement", f"{life_of(state.charter, plan.agreement, state.now).value} ({short(plan.agreement)})"
+    yield "joined", ", ".join(sorted(run.keys)) or "nobody yet"
+    for member, reasons in sorted(run.declines.items()):
+        for reason in reasons:
+            yield f"declined by {member}", f"{reason.article}: {reason.text}"
+    if run.cancelled:
+        yield "cancelled", f"by {run.cancelled.member}, entry {run.cancelled.at.index}: {run.cancelled.reason}"
+    job = Jobs(state, state.now).get(id_)
+    if job is None:
+        return
+    if halted := divergence(state.rounds, id_):
+        yield "halted", halted
+    current = current_round(state.rounds, id_)
+    now = f"; round {current.body.number} is {stage_of(job, current, state.now).value}" if current else ""
+    yield "rounds", f"{finished_rounds(state.rounds, job)} of {plan.rounds} finished{now}"
+    model = final_model(state.rounds, job)
+    yield "model", model or "not yet"
+    if model:
+        for member, record in evaluations_of(state.analytics, id_, model).items():
+            counts = ", ".join(f"{name} {value}" for name, value in sorted(record.body.counts.items()))
+            yield f"evaluated by {member}", f"{counts}, entry {record.at.index}"
+
+
+def _of_round(state: State, line: Line) -> Iterator[Fact]:
+    this = _round_of(state, line)
+    if this is None:
+        return
+    run = state.runs.plans[this.body.run]
+    yield "round", f"{this.body.number} of {run.plan.title} ({short(this.body.run)}), entry {this.at.index}"
+    yield "starts from", this.body.model
+    yield "uploaded", ", ".join(sorted(this.uploads)) or "nobody yet"
+    if this.closed:
+        yield "in the sum", f"{', '.join(sorted(this.summed))}, entry {this.closed.at.index}"
+        yield "released", ", ".join(sorted(this.releases)) or "nobody yet"
+    for member, result in sorted(this.results.items()):
+        yield f"result of {member}", result.model
+
+
+def _round_of(state: State, line: Line) -> Round | None:
+    match line.body:
+        case RoundOpen():
+            return state.rounds.rounds[line.id]
+        case RoundUpload(open=opened) | RoundClose(open=opened):
+            return state.rounds.rounds[opened]
+        case RoundRelease(close=close) | RoundResult(close=close):
+            return find_closed(state.rounds, close)
+        case _:
+            return None
+
+
+def _release(state: State, line: Line) -> Iterator[Fact]:
+    body = line.body
+    assert isinstance(body, Release)
+    yield "model", f"{body.model}, {body.size_bytes} bytes, {body.format}, {body.license}"
+    yield from _run_facts(state, body.run)
+    agreement = state.runs.plans[body.run].plan.agreement
+    yield from _proposal_facts(state, agreement)
+    for member, offer in sorted(state.runs.plans[body.run].plan.offers.items()):
+        record = state.zones.offers[Digest(offer)]
+        yield f"data of {member}", f"{record.body.title}, {count(record.body.rows, 'row')}, entry {record.at.index}"
+
+
+def _rule(rule: Rule) -> str:
+    parts = [rule.mode.value, *(criterion.describe() for criterion in rule.criteria)]
+    if rule.quorum:
+        parts.append(f"quorum {rule.quorum.describe()}")
+    if rule.min_yes:
+        parts.append(f"at least {rule.min_yes} yes")
+    if rule.exclude_concerned:
+        parts.append("without the member concerned")
+    fallback = f"; else {_rule(rule.fallback)}" if rule.fallback else ""
+    return ", ".join(parts) + fallback
+
+
+_ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
+    CharterAdopt: _charter,
+    ProposalOpen: _proposal,
+    ProposalWithdraw: _of_proposal,
+    Ballot: _of_proposal,
+    AgreementSign: _of_proposal,
+    AgreementWithdraw: _of_proposal,
+    Offer: _offer,
+    Grant: _grant,
+    RunPlan: _of_run,
+    RunJoin: _of_run,
+    RunDecline: _of_run,
+    RunCancel: _of_run,
+    RoundOpen: _of_round,
+    RoundUpload: _of_round,
+    RoundClose: _of_round,
+    RoundRelease: _of_round,
+    RoundResult: _of_round,
+    Release: _release,
+}

@@ -1,0 +1,175 @@
+"""Founding: a member makes its keys, the center writes the charter, each founder checks and signs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from serai.agent.settings import SETTINGS_FILE, ZoneSettings, load_settings, with_pins
+from serai.charter.constitution import Charter, genesis_of
+from serai.charter.members import MemberRecord
+from serai.charter.statements import CharterAdopt
+from serai.errors import Conflict, Malformed, Misconfigured, Missing, Refused
+from serai.kernel.canonical import canonical, parse
+from serai.kernel.ids import Digest, MemberId, parse_member_id
+from serai.kernel.keys import Role
+from serai.kernel.records import from_json, to_json
+from serai.kernel.statement import sign_body
+from serai.storage.keyring import Keyring
+from serai.transport.client import HttpCenter
+
+T = TypeVar("T")
+
+CHARTER_FILE: Final = "charter.json"
+MEMBER_FILE: Final = "member.json"
+MAX_RECORD_BYTES: Final = 1 << 20  # a charter of a hundred members has about 50 kB
+MEMBER_ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.STEWARD, Role.ZONE, Role.WITNESS)
+
+_ZONE_TOML: Final = """\
+# The settings of {member}'s own zone. Nobody else reads this file.
+member = "{member}"
+name = {name}
+jurisdiction = "{jurisdiction}"
+
+# Without a checkpoint that a quorum of members witnessed within so many seconds,
+# the zone starts nothing new.
+max_staleness_s = 600
+
+# Limits that hold for every run, whatever an agreement says. Names: docs/reference/terms.md
+# [[policy.terms]]
+# name = "min_participants"
+# value = 3
+# clause = "house rule 1"
+
+# A table that runs may use, once an offer, a grant and an agreement allow it.
+# [datasets.example]
+# title = "What it is"
+# path = "example.csv"
+# label = {{column = "outcome", above = 0}}
+# missing = "drop"
+# features = [{{name = "age", column = "age", kind = "number"}}]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMember:
+    """What a member says about itself when it makes its keys."""
+
+    id: str
+    name: str
+    jurisdiction: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A signed charter: its digest, and where the signature stands in the log."""
+
+    genesis: Digest
+    index: int
+    charter: Charter
+
+
+def init_zone(home: Path, member: NewMember) -> MemberRecord:
+    """Make a zone's folder: keys for every role, ``zone.toml`` and ``member.json``.
+
+    Raises:
+        Conflict: the folder is a zone already; keys are never overwritten.
+        Malformed: the member's id has another form.
+
+    """
+    if (home / SETTINGS_FILE).exists():
+        raise Conflict("zone-exists", f"{home} is a zone already; name an empty folder, or use this one as it is")
+    member_id = parse_member_id(member.id)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = Keyring.create(home / "keys", MEMBER_ROLES)
+    record = MemberRecord(
+        id=member_id,
+        name=member.name,
+        keys={role.value: (keys.signer(role).public,) for role in MEMBER_ROLES},
+        groups=member.groups,
+    )
+    write_record(home / MEMBER_FILE, record)
+    text = _ZONE_TOML.format(member=member_id, name=_toml_text(member.name), jurisdiction=member.jurisdiction)
+    (home / SETTINGS_FILE).write_text(text, encoding="utf-8")
+    return record
+
+
+def join_center(home: Path, charter_file: Path, center_url: str) -> Joined:
+    """Check the charter, pin it, and sign it with the member's root key.
+
+    Running it again after a failure is safe: the same signature gets the same index.
+
+    Raises:
+        Refused: the charter does not name this member with the keys it has here.
+        Conflict: the zone has pinned another charter before.
+
+    """
+    settings = load_settings(home)
+    charter = read_record(Charter, charter_file)
+    _check_own_record(settings, charter, Keyring(settings.keys_folder))
+    genesis = genesis_of(charter)
+    if settings.genesis not in (None, genesis):
+        raise Conflict(
+            "genesis-pinned",
+            f"this zone has pinned charter {settings.genesis}, the file holds {genesis}; a zone belongs to one center",
+        )
+    write_record(settings.home / CHARTER_FILE, charter)
+    path = settings.home / SETTINGS_FILE
+    path.write_text(with_pins(path.read_text(encoding="utf-8"), center_url, genesis), encoding="utf-8")
+    keys = Keyring(settings.keys_folder)
+    center = HttpCenter(center_url, keys.signer(Role.ZONE), settings.member)
+    entry = sign_body(CharterAdopt(charter=charter), keys.signer(Role.ROOT), {"charter": genesis})
+    return Joined(genesis, center.submit(entry), charter)
+
+
+def read_members(files: Sequence[Path]) -> tuple[MemberRecord, ...]:
+    """Read the founders' ``member.json`` files.
+
+    Raises:
+        Missing, Malformed: a file is not there or holds no member record.
+
+    """
+    return tuple(read_record(MemberRecord, path) for path in files)
+
+
+def read_record(cls: type[T], path: Path) -> T:
+    """Read a record from a file of canonical JSON; surrounding blank space is allowed.
+
+    Raises:
+        Missing: there is no such file.
+        Malformed: it does not hold such a record.
+
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Missing("record-file-missing", f"there is no file {path}; check the name") from None
+    except OSError as error:
+        raise Misconfigured("record-file-unreadable", f"cannot read {path}: {error.strerror}") from error
+    try:
+        return from_json(cls, parse(data.strip(), MAX_RECORD_BYTES))
+    except Malformed as error:
+        raise Malformed(error.code, f"{path}: {error.message}") from error
+
+
+def write_record(path: Path, record: object) -> None:
+    """Write a record as one line of canonical JSON, so that equal records are equal files."""
+    path.write_bytes(canonical(to_json(record)) + b"\n")
+
+
+def _check_own_record(settings: ZoneSettings, charter: Charter, keys: Keyring) -> None:
+    own = {member.id: member for member in charter.members}.get(MemberId(settings.member))
+    if own is None:
+        names = ", ".join(member.id for member in charter.members)
+        raise Refused("charter-without-us", f"the charter names {names}, and not {settings.member}; do not sign it")
+    for role in MEMBER_ROLES:
+        if own.keys.get(role, ()) != (keys.signer(role).public,):
+            raise Refused(
+                "charter-other-key",
+                f"the charter gives {settings.member} another {role} key than {settings.keys_folder} holds; do not sign it",
+            )
+
+
+def _toml_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

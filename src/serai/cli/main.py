@@ -1,0 +1,90 @@
+"""The command ``serai``: finds the verb, runs it, and says every error in one plain sentence."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+import serai
+from serai.errors import SeraiError
+
+_GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
+    "center": (
+        {"init": "serai.cli.verbs.center:init", "start": "serai.cli.verbs.center:start"},
+        "Found and run a center, which orders what members say.",
+    ),
+    "zone": (
+        {
+            verb: f"serai.cli.verbs.zone:{verb}"
+            for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")
+        },
+        "Make and run a member's own zone, where its data stays.",
+    ),
+}
+
+_VERBS: Final[Mapping[str, str]] = {
+    "propose": "serai.cli.verbs.decide:propose",
+    "vote": "serai.cli.verbs.decide:vote",
+    "sign": "serai.cli.verbs.decide:sign",
+    "withdraw": "serai.cli.verbs.decide:withdraw",
+    "run": "serai.cli.verbs.train:run",
+    "release": "serai.cli.verbs.train:release",
+    "log": "serai.cli.verbs.look:log",
+    "explain": "serai.cli.verbs.look:explain",
+    "audit": "serai.cli.verbs.look:audit",
+    "demo": "serai.cli.verbs.demo:demo",
+    "completion": "serai.cli.verbs.completion:completion",
+}
+
+
+class VerbGroup(click.Group):
+    """A group whose verbs are imported when they are called, so that each starts fast.
+
+    Args:
+        places: ``module:name`` of each verb, by the name people type.
+
+    """
+
+    def __init__(self, name: str, places: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order of a first day's work."""
+        return [*super().list_commands(ctx), *self._places]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        place = self._places.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+class _Main(VerbGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SeraiError as error:
+            raise _Told(error) from error
+
+
+class _Told(click.ClickException):
+    """A serai error as the terminal shows it: the sentence, then the code to look up."""
+
+    def __init__(self, error: SeraiError) -> None:
+        super().__init__(f"{error.message}\n  ({error.family}: {error.code}; docs/errors.md says more)")
+
+
+main = _Main(
+    "serai",
+    _VERBS,
+    help="An AI cooperation center that no member has to trust.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+main = click.version_option(serai.__version__, prog_name="serai", message="%(prog)s %(version)s")(main)
+for _name, (_places, _help) in _GROUPS.items():
+    main.add_command(VerbGroup(_name, _places, help=_help))

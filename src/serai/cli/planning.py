@@ -1,0 +1,156 @@
+"""Planning a run: choose the offers, build the recipe, and fix codec, length and initial model before anyone joins."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from serai.agent.session import Session
+from serai.cli.voice import Spoken, say
+from serai.errors import Conflict, Missing
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
+from serai.recipes.registry import build, code_digest
+from serai.state import State
+from serai.training.methods import Recipe
+from serai.training.statements import Action, RunPlan
+from serai.training.tensors import Model, digest_model, read_model
+from serai.zones.state import find_grant, is_offer_open
+
+FEWEST: Final = 2  # the sum of one vector is that vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a project lead asks for.
+
+    Attributes:
+        agreement: id of the agreement that shall permit it.
+        title: one line for people; the recipe's name if empty.
+        purpose: purpose code; empty for the one that the agreement names.
+        params: settings of the recipe; ``features`` is filled in from the offers.
+        inputs: digests of models by the name that the recipe gives them.
+        offers: ids of offers to use; empty for every offer granted to the agreement.
+        minimum: fewest members in a sum; 0 for what the terms demand.
+
+    """
+
+    agreement: Digest
+    recipe: str
+    rounds: int
+    title: str = ""
+    purpose: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Digest] = field(default_factory=dict)
+    offers: tuple[Digest, ...] = ()
+    minimum: int = 0
+    round_s: int = 60
+
+
+def plan_run(session: Session, wish: Wish) -> Spoken:
+    """Put a ``run.plan`` into the log.
+
+    Raises:
+        Missing: nothing is granted to the agreement, or a recipe or input model is unknown.
+        Conflict: a member has two offers granted to it and none was chosen.
+        Refused: the log's rules do not allow the plan.
+
+    """
+    state = session.state()
+    return say(session, make_plan(state, wish, fetch_models(session, wish.inputs)), Role.DELEGATE)
+
+
+def make_plan(state: State, wish: Wish, models: Mapping[str, Model]) -> RunPlan:
+    """The plan for a wish, as the log stands.
+
+    Raises:
+        Missing, Conflict: as ``plan_run``.
+
+    """
+    offers = choose_offers(state, wish)
+    recipe: Recipe = build(wish.recipe, wish.params, models)
+    outputs = recipe.outputs
+    return RunPlan(
+        agreement=wish.agreement,
+        title=wish.title or wish.recipe,
+        action=Action.TRAIN if "model" in outputs else Action.STATISTICS,
+        purpose=wish.purpose or _only_purpose(state, wish.agreement),
+        recipe=wish.recipe,
+        code=code_digest(wish.recipe),
+        params=dict(wish.params),
+        inputs=dict(wish.inputs),
+        offers=offers,
+        minimum=wish.minimum or _fewest(state, wish.agreement, offers),
+        rounds=wish.rounds,
+        codec=recipe.codec(len(offers)),
+        length=recipe.length,
+        initial=digest_model(recipe.initial()),
+        round_ms=wish.round_s * 1000,
+        outputs=outputs,
+    )
+
+
+def choose_offers(state: State, wish: Wish) -> dict[str, Digest]:
+    """One granted offer of each member that has any, or the wished ones.
+
+    Raises:
+        Missing: no offer is granted to the agreement.
+        Conflict: a member has several.
+
+    """
+    chosen: dict[str, Digest] = {}
+    for id_, offer in sorted(state.zones.offers.items()):
+        wanted = id_ in wish.offers if wish.offers else True
+        if not wanted or not is_offer_open(state.zones, id_, state.now):
+            continue
+        if find_grant(state.zones, id_, wish.agreement, state.now) is None:
+            continue
+        if offer.member in chosen:
+            raise Conflict(
+                "offers-several", f"{offer.member} has several offers granted to this agreement; choose with --offer"
+            )
+        chosen[offer.member] = id_
+    if not chosen:
+        raise Missing(
+            "offers-none",
+            f"no offer is granted to agreement {wish.agreement[:12]}; members grant with `serai zone grant`",
+        )
+    return chosen
+
+
+def fetch_models(session: Session, digests: Mapping[str, Digest]) -> dict[str, Model]:
+    """Fetch input models from the center and verify each against its digest.
+
+    Raises:
+        Missing: the center has no such model.
+        Malformed: it is no model.
+
+    """
+    models: dict[str, Model] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, digest in digests.items():
+            path = Path(folder) / digest
+            session.center.get_blob(digest, path)
+            models[name] = read_model(path.read_bytes())
+    return models
+
+
+def _only_purpose(state: State, agreement: Digest) -> str:
+    found = state.charter.agreements.get(agreement)
+    purposes = [term.value for term in found.text.terms if term.name == "purpose"] if found else []
+    match purposes:
+        case [(str(purpose),)]:
+            return purpose
+        case _:
+            raise Missing("purpose", "the agreement does not name exactly one purpose; give --purpose")
+
+
+def _fewest(state: State, agreement: Digest, offers: Mapping[str, Digest]) -> int:
+    """The fewest members that agreement and offers allow in a sum."""
+    terms = list(state.charter.agreements[agreement].text.terms)
+    for member, id_ in offers.items():
+        assert MemberId(member)
+        terms.extend(state.zones.offers[id_].body.terms)
+    demanded = [term.value for term in terms if term.name == "min_participants" and isinstance(term.value, int)]
+    return max([FEWEST, *demanded])

@@ -1,0 +1,1 @@
+"""The verbs themselves, one module for each kind of work."""

@@ -1,0 +1,104 @@
+"""``serai center``: found a center and run it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from serai.charter.presets import PRESETS
+from serai.cli.centers import start_center
+from serai.cli.charters import NewCenter, found_center
+from serai.cli.founding import read_members
+from serai.cli.output import count, emit, json_option
+from serai.errors import Malformed
+
+_home = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SERAI_CENTER",
+    required=True,
+    help="The center's folder; or set SERAI_CENTER.",
+)
+_PORT: Final = 8787
+
+
+@click.command()
+@_home
+@click.option("--name", required=True, help="What people call the center.")
+@click.option("--origin", required=True, help="The log's name, such as center.example/serai; it never changes.")
+@click.option(
+    "--member",
+    "members",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A founder's member.json; repeatable.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    default="consensus",
+    show_default=True,
+    help="The articles to start from.",
+)
+@click.option("--window", type=click.IntRange(min=1), help="Seconds for every ballot, for exercises.")
+@click.option("--weight", "weights", multiple=True, metavar="TABLE:MEMBER=N", help="A voting weight; repeatable.")
+@click.option("--faulty", type=click.IntRange(min=0), help="Faulty witnesses to bear  [default: as many as possible]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=_PORT, show_default=True, help="Port; 0 picks one.")
+@json_option
+def init(
+    *,
+    home: Path,
+    name: str,
+    origin: str,
+    members: tuple[Path, ...],
+    preset: str,
+    window: int | None,
+    weights: tuple[str, ...],
+    faulty: int | None,
+    host: str,
+    port: int,
+    as_json: bool,
+) -> None:
+    """Make the center's key, its settings, and the charter for the founders to sign."""
+    founded = found_center(
+        home,
+        NewCenter(
+            name=name,
+            origin=origin,
+            members=read_members(members),
+            host=host,
+            port=port,
+            preset=preset,
+            window_s=window,
+            weights=_weights(weights),
+            faulty=faulty,
+        ),
+    )
+    text = (
+        f"The charter of {name} lies in {founded.path}, with {count(len(members), 'founder')}.\n"
+        f"Its digest is {founded.genesis}.\n"
+        f"Start the center, give every founder the charter, and let each run `serai zone join`."
+    )
+    emit({"charter": str(founded.path), "genesis": founded.genesis}, text, as_json=as_json)
+
+
+def _weights(texts: Sequence[str]) -> dict[str, dict[str, int]]:
+    tables: dict[str, dict[str, int]] = defaultdict(dict)
+    for text in texts:
+        table, _, rest = text.partition(":")
+        member, _, number = rest.partition("=")
+        if not (table and member and number.isdecimal()):
+            raise Malformed("weight-form", f"expected TABLE:MEMBER=N, such as votes:bern=4, got {text!r}")
+        tables[table][member] = int(number)
+    return dict(tables)
+
+
+@click.command()
+@_home
+def start(home: Path) -> None:
+    """Run the center until it is told to stop; it writes `ready URL` once it answers."""
+    start_center(home)

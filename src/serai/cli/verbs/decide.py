@@ -1,0 +1,78 @@
+"""``serai propose, vote, sign, withdraw``: what a delegate does."""
+
+from pathlib import Path
+
+import click
+
+from serai.agent.session import Session
+from serai.agent.settings import load_settings
+from serai.charter.decision import Choice
+from serai.charter.state import life_of, outcome_of
+from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot
+from serai.cli.find import find_id
+from serai.cli.output import emit, home_option, json_option, short
+from serai.cli.proposals import read_proposal
+from serai.cli.voice import say
+from serai.kernel.keys import Role
+
+
+@click.command()
+@home_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+def propose(home: Path, file: Path, *, as_json: bool) -> None:
+    """Open the proposal in FILE: TOML, or Markdown whose clauses carry their terms."""
+    said = say(Session(load_settings(home)), read_proposal(file), Role.DELEGATE)
+    outcome = outcome_of(said.state.charter, said.id, said.state.now)
+    text = f"Proposed, entry {said.index}, proposal {short(said.id)}: {outcome.reason}."
+    emit({"proposal": said.id, "entry": said.index, "result": outcome.result.value}, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@click.argument("proposal")
+@click.argument("choice", type=click.Choice([choice.value for choice in Choice]))
+@click.option("--reason", default="", help="An opinion on record; needed to object or reserve.")
+@click.option("--amendment", help="Beside an objection to a silence procedure: the text to put instead.")
+@json_option
+def vote(home: Path, proposal: str, choice: str, reason: str, amendment: str | None, *, as_json: bool) -> None:
+    """Cast the member's ballot on PROPOSAL; a later one replaces an earlier one."""
+    session = Session(load_settings(home))
+    id_ = find_id(session.state().charter.proposals, proposal, "proposal")
+    body = Ballot(proposal=id_, choice=Choice(choice), reason=reason, amendment=amendment)
+    said = say(session, body, Role.DELEGATE)
+    outcome = outcome_of(said.state.charter, id_, said.state.now)
+    text = f"Voted, entry {said.index}. The proposal is {outcome.result.value}: {outcome.reason} ({outcome.article})."
+    value = {"ballot": said.id, "entry": said.index, "result": outcome.result.value, "reason": outcome.reason}
+    emit(value, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@click.argument("agreement")
+@json_option
+def sign(home: Path, agreement: str, *, as_json: bool) -> None:
+    """Become party to AGREEMENT."""
+    session = Session(load_settings(home))
+    id_ = find_id(session.state().charter.agreements, agreement, "agreement")
+    said = say(session, AgreementSign(agreement=id_), Role.DELEGATE)
+    life = life_of(said.state.charter, id_, said.state.now)
+    text = f"Signed, entry {said.index}. The agreement is {life.value}."
+    emit({"entry": said.index, "life": life.value}, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@click.argument("agreement")
+@click.option("--reason", required=True, help="Why, for the record.")
+@json_option
+def withdraw(home: Path, agreement: str, reason: str, *, as_json: bool) -> None:
+    """Leave AGREEMENT; the member's data stop at once, its duties after the notice."""
+    session = Session(load_settings(home))
+    id_ = find_id(session.state().charter.agreements, agreement, "agreement")
+    said = say(session, AgreementWithdraw(agreement=id_, reason=reason), Role.DELEGATE)
+    emit(
+        {"entry": said.index},
+        f"Withdrawn, entry {said.index}. No run uses this member's data from there on.",
+        as_json=as_json,
+    )

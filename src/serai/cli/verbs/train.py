@@ -1,0 +1,94 @@
+"""``serai run, release``: plan a run, release what it made."""
+
+from pathlib import Path
+
+import click
+
+from serai.agent.session import Session
+from serai.agent.settings import load_settings
+from serai.cli.find import find_id
+from serai.cli.output import count, emit, home_option, json_option, short
+from serai.cli.planning import Wish, plan_run
+from serai.cli.plots import format_bytes
+from serai.cli.releasing import ReleaseWish, release_model
+from serai.errors import Malformed
+from serai.kernel.ids import parse_digest
+from serai.recipes.registry import RECIPES
+
+
+@click.command()
+@home_option
+@click.option("--agreement", required=True, help="The agreement that permits it.")
+@click.option("--recipe", required=True, type=click.Choice(sorted(RECIPES)), help="Which program.")
+@click.option("--rounds", required=True, type=click.IntRange(min=1), help="How many sums.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A setting of the recipe; repeatable.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=DIGEST", help="A model to start from; repeatable.")
+@click.option("--offer", "offers", multiple=True, help="Use this offer; repeatable  [default: every one granted]")
+@click.option("--minimum", type=click.IntRange(min=2), help="Fewest members in a sum  [default: as the terms demand]")
+@click.option("--purpose", default="", help="Purpose code  [default: the agreement's, if it names one]")
+@click.option("--title", default="", help="One line for people  [default: the recipe's name]")
+@click.option(
+    "--round-seconds", type=click.IntRange(min=1), default=60, show_default=True, help="A round waits so long."
+)
+@json_option
+def run(
+    *,
+    home: Path,
+    agreement: str,
+    recipe: str,
+    rounds: int,
+    params: tuple[str, ...],
+    inputs: tuple[str, ...],
+    offers: tuple[str, ...],
+    minimum: int | None,
+    purpose: str,
+    title: str,
+    round_seconds: int,
+    as_json: bool,
+) -> None:
+    """Plan a run. It commands nobody: each zone checks it and joins, or declines with its reason."""
+    session = Session(load_settings(home))
+    state = session.state()
+    wish = Wish(
+        agreement=find_id(state.charter.agreements, agreement, "agreement"),
+        recipe=recipe,
+        rounds=rounds,
+        title=title,
+        purpose=purpose,
+        params=dict(_pair(text) for text in params),
+        inputs={name: parse_digest(value) for name, value in (_pair(text) for text in inputs)},
+        offers=tuple(find_id(state.zones.offers, offer, "offer") for offer in offers),
+        minimum=minimum or 0,
+        round_s=round_seconds,
+    )
+    said = plan_run(session, wish)
+    plan = said.state.runs.plans[said.id].plan
+    text = (
+        f"Planned, entry {said.index}, run {short(said.id)}: {count(len(plan.offers), 'member')} invited, "
+        f"{count(plan.rounds, 'round')} of {count(plan.length, 'value')}, sums of at least {plan.minimum}."
+    )
+    emit({"run": said.id, "entry": said.index, "invited": sorted(plan.offers)}, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@click.argument("run")
+@click.option("--title", default="", help="One line for people  [default: the run's title]")
+@click.option("--license", "license_", default="Apache-2.0", show_default=True, help="SPDX expression.")
+@click.option("--text", default="", help="A paragraph for the model's card.")
+@json_option
+def release(home: Path, run: str, title: str, license_: str, text: str, *, as_json: bool) -> None:
+    """Release the model that RUN agreed on, with every member's evaluation."""
+    session = Session(load_settings(home))
+    id_ = find_id(session.state().runs.plans, run, "run")
+    done = release_model(session, ReleaseWish(run=id_, title=title, license=license_, text=text))
+    said = f"Released, entry {done.said.index}: model {done.model}, {format_bytes(done.size_bytes)}."
+    value = {"release": done.said.id, "entry": done.said.index, "model": done.model, "size_bytes": done.size_bytes}
+    emit(value, said, as_json=as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Malformed("option-form", f"expected NAME=VALUE, got {text!r}")
+    return name, value

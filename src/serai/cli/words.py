@@ -1,0 +1,113 @@
+"""Every kind of log entry in plain words: who said what, in one sentence."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
+from serai.analytics.statements import Evaluation
+from serai.charter.decision import Choice
+from serai.charter.statements import (
+    AgreementSign,
+    AgreementWithdraw,
+    Ballot,
+    CharterAdopt,
+    MemberAccede,
+    MemberWithdraw,
+    ProposalOpen,
+    ProposalWithdraw,
+)
+from serai.cli.output import count, short
+from serai.cli.plots import format_bytes
+from serai.hub.statements import Release
+from serai.kernel.statement import Body
+from serai.ledger.statements import Clock
+from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw
+
+
+def sentence(member: str, body: Body) -> str:
+    """Say in one sentence what a member said."""
+    words = _WORDS.get(type(body))
+    return f"{member} {words(body)}" if words else f"{member} says {body.KIND}"
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _clock(body: Clock) -> str:
+    size = body.checkpoint.split("\n")[1]
+    return f"logs the members' time, cosigned at size {size}"
+
+
+def _proposal(body: ProposalOpen) -> str:
+    carried = {
+        "the agreement": body.agreement,
+        "a change of standing": body.standing,
+        "an amendment of the charter": body.charter,
+        "a new member": body.accession,
+        "a change of an agreement": body.status,
+    }
+    effect = next((name for name, value in carried.items() if value is not None), "a question")
+    return f"proposes {effect} \N{LEFT DOUBLE QUOTATION MARK}{body.title}\N{RIGHT DOUBLE QUOTATION MARK} under article {body.topic}"
+
+
+_VOTES: Final[Mapping[Choice, str]] = {
+    Choice.YES: "votes yes",
+    Choice.NO: "votes no",
+    Choice.ABSTAIN: "abstains",
+    Choice.OBJECT: "objects",
+    Choice.RESERVE: "votes yes with a reservation",
+}
+
+
+def _ballot(body: Ballot) -> str:
+    return f"{_VOTES[body.choice]} on proposal {short(body.proposal)}{_because(body.reason)}"
+
+
+def _plan(body: RunPlan) -> str:
+    return (
+        f"plans the run \N{LEFT DOUBLE QUOTATION MARK}{body.title}\N{RIGHT DOUBLE QUOTATION MARK}: recipe {body.recipe}, "
+        f"{count(body.rounds, 'round')}, {count(len(body.offers), 'member')}, under agreement {short(body.agreement)}"
+    )
+
+
+def _decline(body: RunDecline) -> str:
+    reasons = "; ".join(f"{reason.article}: {reason.text}" for reason in body.reasons)
+    return f"declines run {short(body.plan)}{_because(reasons)}"
+
+
+def _evaluation(body: Evaluation) -> str:
+    counts = ", ".join(f"{name} {value}" for name, value in sorted(body.counts.items()))
+    return f"evaluates model {short(body.model)} on its own rows: {counts}"
+
+
+_WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
+    CharterAdopt: lambda body: f"signs the founding charter of {body.charter.name}",
+    ProposalOpen: _proposal,
+    ProposalWithdraw: lambda body: f"takes back proposal {short(body.proposal)}",
+    Ballot: _ballot,
+    AgreementSign: lambda body: f"signs agreement {short(body.agreement)}",
+    AgreementWithdraw: lambda body: f"leaves agreement {short(body.agreement)}{_because(body.reason)}",
+    MemberAccede: lambda body: f"accedes to the charter by {short(body.accession)}",
+    MemberWithdraw: lambda body: f"leaves the center{_because(body.reason)}",
+    Clock: _clock,
+    Offer: lambda body: f"offers {body.title}: {count(body.rows, 'row')}, {count(len(body.columns), 'column')}",
+    OfferWithdraw: lambda body: f"takes back offer {short(body.offer)}",
+    Grant: lambda body: f"grants offer {short(body.offer)} to agreement {short(body.agreement)}",
+    GrantRevoke: lambda body: f"takes back grant {short(body.grant)}",
+    Approval: lambda body: f"approves {short(body.subject)}{_because(body.comment)}",
+    RunPlan: _plan,
+    RunJoin: lambda body: f"joins run {short(body.plan)}",
+    RunDecline: _decline,
+    RunCancel: lambda body: f"cancels run {short(body.plan)}{_because(body.reason)}",
+    RoundOpen: lambda body: (
+        f"opens round {body.number} of run {short(body.run)} with {count(len(body.participants), 'member')}"
+    ),
+    RoundUpload: lambda body: f"uploads {format_bytes(body.size_bytes)} under a mask for round {short(body.open)}",
+    RoundClose: lambda body: f"closes round {short(body.open)} with {count(len(body.uploads), 'upload')}",
+    RoundRelease: lambda body: f"releases its masks for the sum of close {short(body.close)}",
+    RoundResult: lambda body: f"finds model {short(body.model)} from the sum of close {short(body.close)}",
+    Evaluation: _evaluation,
+    Release: lambda body: f"releases model {short(body.model)} as {body.title}, licence {body.license}",
+}

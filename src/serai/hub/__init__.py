@@ -1,0 +1,1 @@
+"""Released models: what gates a release, its manifest, and its lineage back to the votes."""

@@ -1,0 +1,1 @@
+"""The training and statistics programs that come with serai, each a small class that yours can stand beside."""

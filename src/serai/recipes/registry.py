@@ -1,0 +1,75 @@
+"""The recipes by name, how to build one from a plan, and the digest that pins its code."""
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
+from typing import Final
+
+from serai.errors import Missing
+from serai.kernel.ids import Digest
+from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.moments import Moments
+from serai.recipes.newton import Newton
+from serai.recipes.probe import Probe
+from serai.training.methods import Recipe
+from serai.training.tensors import Model
+
+RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
+    recipe.name: recipe for recipe in (LocalSgd, Moments, Newton, Probe)
+}
+"""Every recipe that comes with serai."""
+
+_ROOMS: Final = ("serai.recipes.", "serai.training.")
+
+
+def build(name: str, params: Mapping[str, str], inputs: Mapping[str, Model]) -> Recipe:
+    """Make a recipe with a plan's settings and input models.
+
+    Raises:
+        Missing: no such recipe is installed here.
+        Malformed: a setting or input does not fit.
+
+    """
+    return _find(name)(params, inputs)
+
+
+def code_digest(name: str) -> Digest:
+    """What a plan's ``code`` must equal for this installation to run a recipe.
+
+    SHA-256 over the names and source digests of the recipe's module and of every
+    module of the training and recipes rooms that it imports, directly or not: a
+    changed outer optimizer is a changed program. The serai version is not part
+    of it, so a release that leaves a recipe alone leaves its digest alone.
+
+    Raises:
+        Missing: no such recipe is installed here.
+
+    """
+    sources: dict[str, bytes] = {}
+    waiting = [_find(name).__module__]
+    while waiting:
+        module = waiting.pop()
+        if module not in sources:
+            sources[module] = _source(module)
+            waiting.extend(_imports(sources[module]))
+    lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
+    return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def _find(name: str) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]:
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        raise Missing("recipe", f"no recipe {name!r} is installed here; there are {', '.join(RECIPES)}")
+    return recipe
+
+
+def _source(module: str) -> bytes:
+    package, _, leaf = module.rpartition(".")
+    return resources.files(package).joinpath(f"{leaf}.py").read_bytes()
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(_ROOMS):
+            yield node.module

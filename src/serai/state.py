@@ -1,0 +1,331 @@
+"""The whole center as a value: one log in, one state out.
+
+The log is the truth; state is a pure fold of it; every member runs the same
+fold. This module is that fold:
+
+- ``recognise`` reads one entry: who said what, with a signature that holds.
+- ``judge`` answers: may this be said now? If not, which article says so?
+- ``apply`` answers: what is true after it was said?
+- ``replay`` does the three for every entry, from nothing. It reads no clock:
+  time is what the log itself proves (``clock`` entries).
+
+An entry that cannot be recognised or that ``judge`` denies stays in the log and
+is void: it has no effect in any member's replay, and ``State.void`` keeps the
+reason. So the center need not be trusted to keep bad statements out.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fractions import Fraction
+from typing import Any, Final
+
+from immutables import Map
+
+from serai.aggregation import rules as sum_rules
+from serai.aggregation import state as sums
+from serai.aggregation import statements as sum_statements
+from serai.aggregation.job import Job
+from serai.aggregation.state import RoundsState
+from serai.analytics import rules as analytics_rules
+from serai.analytics import state as analytics
+from serai.analytics import statements as analytics_statements
+from serai.analytics.state import AnalyticsState
+from serai.charter import rules as charter_rules
+from serai.charter import state as charter
+from serai.charter import statements as charter_statements
+from serai.charter.agreements import Life
+from serai.charter.state import CharterState
+from serai.errors import Malformed, SeraiError, Unverified
+from serai.hub import rules as hub_rules
+from serai.hub import state as hub
+from serai.hub import statements as hub_statements
+from serai.hub.state import HubState
+from serai.kernel.canonical import Json, canonical
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest, MemberId, digest_of
+from serai.kernel.records import from_json
+from serai.kernel.statement import Body, Said
+from serai.kernel.units import Instant
+from serai.kernel.verdict import GRANTED, Denied, Verdict
+from serai.ledger import statements as ledger_statements
+from serai.ledger.merkle import leaf_hash
+from serai.ledger.note import parse_vkey
+from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
+from serai.training import rules as training_rules
+from serai.training import state as training
+from serai.training import statements as training_statements
+from serai.training.state import RunsState
+from serai.zones import rules as zone_rules
+from serai.zones import state as zones
+from serai.zones import statements as zone_statements
+from serai.zones.state import ZonesState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a log of ``size`` entries adds up to.
+
+    Attributes:
+        size: number of entries folded in.
+        time_ms: log time: the median member timestamp of the last ``clock``.
+        seen: index of each effective statement by its id.
+        void: why the entry at an index has no effect.
+
+    """
+
+    size: int = 0
+    time_ms: int = 0
+    charter: CharterState = field(default_factory=CharterState)
+    zones: ZonesState = field(default_factory=ZonesState)
+    runs: RunsState = field(default_factory=RunsState)
+    rounds: RoundsState = field(default_factory=RoundsState)
+    analytics: AnalyticsState = field(default_factory=AnalyticsState)
+    hub: HubState = field(default_factory=HubState)
+    seen: Map[Digest, int] = field(default_factory=Map)
+    void: Map[int, Denied] = field(default_factory=Map)
+
+    @property
+    def now(self) -> Instant:
+        """The instant at which the next entry would be said."""
+        return Instant(self.size, self.time_ms)
+
+
+def replay(entries: Iterable[bytes]) -> State:
+    """What a log adds up to. Every member gets the same answer, or someone lies."""
+    state = State()
+    for entry in entries:
+        state = advance(state, entry)
+    return state
+
+
+def advance(state: State, entry: bytes) -> State:
+    """The state after one more entry; a void entry only takes its place and its reason."""
+    at = state.now
+    state = replace(state, charter=charter.settle(state.charter, at))  # what time alone has decided
+    said = recognise(state, entry)
+    verdict = said if isinstance(said, Denied) else judge(state, said, at)
+    if isinstance(verdict, Denied):
+        return replace(state, size=state.size + 1, void=state.void.set(at.index, verdict))
+    assert not isinstance(said, Denied)
+    after = apply(state, said, at)
+    return replace(after, size=state.size + 1, seen=after.seen.set(said.id, at.index))
+
+
+def recognise(state: State, entry: bytes) -> Said[Any] | Denied:
+    """Read one entry: a known kind, a known key, a signature that holds."""
+    try:
+        envelope = parse_envelope(entry)
+        kind = KINDS.get(envelope.kind)
+        if kind is None:
+            return Denied("log 1", f"no statement of kind {envelope.kind!r} is known here; update, or correct it")
+        body: Any = from_json(kind, envelope.predicate)
+        holder = charter.holder_of(state.charter, envelope.signer, body)
+        if holder is None:
+            return Denied("log 2", f"key {envelope.signer[:12]} belongs to no member in the charter")
+        envelope.verify(holder.public)
+    except (Malformed, Unverified) as error:
+        return Denied("log 3", error.message)
+    return Said(envelope.id, body, holder.member, holder.role, envelope.signer, Digest(leaf_hash(entry).hex()))
+
+
+def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
+    """May this be said now? If not: which article says so, and why."""
+    if said.id in state.seen:
+        return Denied("log 4", f"this statement already stands at index {state.seen[said.id]}; once is enough")
+    if said.role not in said.body.ROLES:
+        roles = " or ".join(sorted(said.body.ROLES))
+        return Denied("log 5", f"a {said.body.KIND} needs a {roles} key, and was signed with a {said.role} key")
+    if not state.charter.in_force and not isinstance(said.body, charter_statements.CharterAdopt):
+        return Denied("log 6", "nothing can be said before every founder has signed the charter")
+    match _ROOMS[said.body.KIND]:
+        case Room.CHARTER:
+            return charter_rules.judge(state.charter, said, at)
+        case Room.LEDGER:
+            return _judge_clock(state, said.body, at)
+        case Room.ZONES:
+            return zone_rules.judge(state.charter, state.zones, said, at)
+        case Room.TRAINING:
+            return training_rules.judge(Mandates(state, at), state.runs, said, at)
+        case Room.AGGREGATION:
+            return sum_rules.judge(Jobs(state, at), state.rounds, said, at)
+        case Room.ANALYTICS:
+            return analytics_rules.judge(
+                lambda run: participants_of(state, run), state.zones, state.analytics, said, at
+            )
+        case Room.HUB:
+            evidence = hub_rules.Evidence(
+                charter=state.charter, analytics=state.analytics, run=outcome_of(state, said.body.run, at)
+            )
+            return hub_rules.judge(evidence, state.hub, said, at)
+
+
+def apply(state: State, said: Said[Any], at: Instant) -> State:
+    """What is true after a statement that ``judge`` granted."""
+    match _ROOMS[said.body.KIND]:
+        case Room.CHARTER:
+            return replace(state, charter=charter.apply(state.charter, said, at))
+        case Room.LEDGER:
+            return replace(state, time_ms=_witnessed(state, said.body).time_ms)
+        case Room.ZONES:
+            return replace(state, zones=zones.apply(state.zones, said, at))
+        case Room.TRAINING:
+            return replace(state, runs=training.apply(state.runs, said, at))
+        case Room.AGGREGATION:
+            return replace(state, rounds=sums.apply(state.rounds, said, at))
+        case Room.ANALYTICS:
+            return replace(state, analytics=analytics.apply(state.analytics, said, at))
+        case Room.HUB:
+            return replace(state, hub=hub.apply(state.hub, said, at))
+
+
+# What one room needs to know of another
+
+
+@dataclass(frozen=True, slots=True)
+class Mandates:
+    """What each agreement permits now, as the training room asks for it."""
+
+    state: State
+    at: Instant
+
+    def __call__(self, agreement: Digest) -> training_rules.Mandate | None:
+        """The mandate of an agreement in force; None for any other."""
+        if charter.life_of(self.state.charter, agreement, self.at) is not Life.IN_FORCE:
+            return None
+        return training_rules.Mandate(
+            parties=charter.parties_of(self.state.charter, agreement, self.at),
+            scope=frozenset(self.state.charter.agreements[agreement].text.scope),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs(Mapping[Digest, Job]):
+    """The runs in progress as the aggregation room asks for them, one at a time."""
+
+    state: State
+    at: Instant
+
+    def __getitem__(self, run: Digest) -> Job:
+        """The job of a run whose agreement is in force, over the members still bound by it."""
+        found = self.state.runs.plans.get(run)
+        mandate = None if found is None else Mandates(self.state, self.at)(found.plan.agreement)
+        job = None if mandate is None else training.job_of(self.state.runs, run, mandate.parties)
+        if job is None:
+            raise KeyError(run)
+        return job
+
+    def __iter__(self) -> Iterator[Digest]:
+        """Every run that was planned and is in progress."""
+        return (run for run in self.state.runs.plans if run in self)
+
+    def __len__(self) -> int:
+        """How many runs are in progress."""
+        return sum(1 for _ in self)
+
+    def __contains__(self, run: object) -> bool:
+        """Whether a run is in progress."""
+        try:
+            self[Digest(str(run))]
+        except KeyError:
+            return False
+        return True
+
+
+def participants_of(state: State, run: Digest) -> frozenset[MemberId]:
+    """The members that joined a run; nobody for a run that the log does not have."""
+    found = state.runs.plans.get(run)
+    return frozenset() if found is None else frozenset(found.keys)
+
+
+def outcome_of(state: State, run: Digest, at: Instant) -> hub_rules.RunOutcome | None:
+    """What a run came to, as a release needs to know it; None for an unknown run."""
+    found = state.runs.plans.get(run)
+    if found is None:
+        return None
+    last = sums.current_round(state.rounds, run)
+    job = Jobs(state, at).get(run)
+    return hub_rules.RunOutcome(
+        run=run,
+        agreement=found.plan.agreement,
+        purpose=found.plan.purpose,
+        code=found.plan.code,
+        outputs=found.plan.outputs,
+        minimum=found.plan.minimum,
+        participants=frozenset() if last is None else last.summed,
+        model=None if job is None else sums.final_model(state.rounds, job),
+    )
+
+
+def digest_state(state: State) -> Digest:
+    """One digest for all that a log adds up to; members compare theirs."""
+    return digest_of(canonical([_plain(getattr(state, item.name)) for item in dataclasses.fields(state)]))
+
+
+class Room(Enum):
+    """The rooms that have statements."""
+
+    CHARTER = "charter"
+    LEDGER = "ledger"
+    ZONES = "zones"
+    TRAINING = "training"
+    AGGREGATION = "aggregation"
+    ANALYTICS = "analytics"
+    HUB = "hub"
+
+
+_STATEMENTS: Final[Mapping[Room, tuple[type[Body], ...]]] = {
+    Room.CHARTER: charter_statements.STATEMENTS,
+    Room.LEDGER: ledger_statements.STATEMENTS,
+    Room.ZONES: zone_statements.STATEMENTS,
+    Room.TRAINING: training_statements.STATEMENTS,
+    Room.AGGREGATION: sum_statements.STATEMENTS,
+    Room.ANALYTICS: analytics_statements.STATEMENTS,
+    Room.HUB: hub_statements.STATEMENTS,
+}
+
+_ROOMS: Final[Mapping[str, Room]] = {body.KIND: room for room, bodies in _STATEMENTS.items() for body in bodies}
+
+KINDS: Final[Mapping[str, type[Body]]] = {body.KIND: body for bodies in _STATEMENTS.values() for body in bodies}
+"""Everything that can be said, by its name in the log."""
+
+
+def _judge_clock(state: State, clock: ledger_statements.Clock, at: Instant) -> Verdict:
+    """Time moves when a quorum of members has cosigned a checkpoint of this log, and only forward."""
+    try:
+        witnessed = _witnessed(state, clock)
+    except SeraiError as error:
+        return Denied("log 7", error.message)
+    if witnessed.time_ms < state.time_ms:
+        return Denied("log 8", f"log time is {state.time_ms} and does not go back to {witnessed.time_ms}")
+    if witnessed.checkpoint.size > at.index:
+        return Denied("log 8", f"the checkpoint is of {witnessed.checkpoint.size} entries, there are {at.index} yet")
+    return GRANTED
+
+
+def _witnessed(state: State, clock: ledger_statements.Clock) -> Witnessed:
+    founding = state.charter.charter
+    assert founding is not None, "judge lets no clock in before the charter is in force"
+    witnesses = Witnesses(charter.witness_keys(state.charter), founding.faulty)
+    return open_witnessed(clock.checkpoint, parse_vkey(founding.log_key), witnesses)
+
+
+def _plain(value: Any) -> Json:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_plain(getattr(value, item.name)) for item in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        pairs = [[_plain(key), _plain(item)] for key, item in value.items()]
+        return sorted(pairs, key=lambda pair: canonical(pair[0]))
+    if isinstance(value, frozenset):
+        return sorted((_plain(item) for item in value), key=canonical)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Fraction):
+        return [value.numerator, value.denominator]
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, bytes):
+        return value.hex()
+    assert value is None or isinstance(value, bool | int | str), f"state holds a {type(value).__name__}"
+    return value

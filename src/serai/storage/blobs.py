@@ -1,0 +1,338 @@
+"""Content-addressed blobs: files, or memory, named by the SHA-256 of their bytes.
+
+Writing goes to a private temporary file that is hashed on the way and renamed
+into place only when its digest is the expected one, so a blob is either absent
+or whole. Writing a blob that is already there writes it again: after a loss of
+power has bent a file, whoever sends it again repairs it.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, Self
+
+from serai.errors import Malformed, Missing, Unavailable, Unverified
+from serai.kernel.ids import Digest, parse_digest
+
+_INCOMING: Final = "incoming"  # temporary files; on the same file system, so that a rename is atomic
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class BlobWriter(Protocol):
+    """One blob on its way in. Used by one thread at a time; ends with ``commit`` or ``abort``."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes.
+
+        Raises:
+            Unavailable: the disk is full.
+
+        """
+
+    def commit(self, expected: Digest | None = None) -> Digest:
+        """Publish what was written, under its digest.
+
+        Raises:
+            Unverified: the bytes do not have the ``expected`` digest; nothing is kept.
+            Unavailable: the disk is full.
+
+        """
+
+    def abort(self) -> None:
+        """Forget what was written; does nothing after ``commit`` or a second time."""
+
+    def __enter__(self) -> Self:
+        """Use as ``with store.writer() as writer``."""
+
+    def __exit__(self, *_: object) -> None:
+        """Abort unless committed."""
+
+
+class BlobStore(Protocol):
+    """Where blobs are kept. Safe to use from several threads."""
+
+    def writer(self) -> BlobWriter:
+        """Start writing a blob.
+
+        Raises:
+            Unavailable: the disk is full.
+
+        """
+
+    def path(self, digest: Digest) -> Path | None:
+        """The file that holds a blob; None if this store keeps no files.
+
+        Raises:
+            Missing: no such blob.
+
+        """
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading from its start.
+
+        Raises:
+            Missing: no such blob.
+
+        """
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset`` on; fewer at the end.
+
+        Raises:
+            Missing: no such blob.
+            Malformed: a negative offset or length.
+
+        """
+
+    def size(self, digest: Digest) -> int:
+        """Size in bytes.
+
+        Raises:
+            Missing: no such blob.
+
+        """
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here, whole."""
+
+    def delete(self, digest: Digest) -> None:
+        """Remove a blob; one that is not here is already removed."""
+
+
+class FileBlobs:
+    """Blobs as files: ``<folder>/ab/abcd...``, readable by this user only.
+
+    Args:
+        folder: made if it is not there.
+        sync: whether ``commit`` waits until the disk holds the bytes. Without it the
+            death of the process loses nothing, but a loss of power may lose or bend
+            what came in the last seconds; readers check digests and senders send again.
+
+    """
+
+    def __init__(self, folder: Path, *, sync: bool = False) -> None:
+        self._folder = folder
+        self._sync = sync
+        (folder / _INCOMING).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+
+    def sweep(self) -> int:
+        """Remove what interrupted writers left behind; how many there were.
+
+        Called once at start by the process that owns the folder, before it writes.
+        """
+        left = list((self._folder / _INCOMING).iterdir())
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def writer(self) -> BlobWriter:
+        """Start writing a blob, see ``BlobStore``."""
+        return _FileWriter(self._folder, sync=self._sync)
+
+    def path(self, digest: Digest) -> Path:
+        """The file that holds a blob, see ``BlobStore``."""
+        path = _place(self._folder, digest)
+        if not path.is_file():
+            raise _missing(digest)
+        return path
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob, see ``BlobStore``."""
+        try:
+            return _place(self._folder, digest).open("rb")
+        except FileNotFoundError:
+            raise _missing(digest) from None
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        """Part of a blob, see ``BlobStore``."""
+        _check_range(offset, length)
+        with self.open(digest) as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def size(self, digest: Digest) -> int:
+        """Size in bytes, see ``BlobStore``."""
+        try:
+            return _place(self._folder, digest).stat().st_size
+        except FileNotFoundError:
+            raise _missing(digest) from None
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here, see ``BlobStore``."""
+        return _place(self._folder, digest).is_file()
+
+    def delete(self, digest: Digest) -> None:
+        """Remove a blob, see ``BlobStore``."""
+        _place(self._folder, digest).unlink(missing_ok=True)
+
+
+class _FileWriter:
+    def __init__(self, folder: Path, *, sync: bool) -> None:
+        self._folder = folder
+        self._sync = sync
+        self._hash = hashlib.sha256()
+        self._temporary = folder / _INCOMING / secrets.token_hex(16)
+        with _no_room_explained(folder):
+            self._fd: int | None = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def write(self, data: bytes | memoryview) -> None:
+        assert self._fd is not None, "a writer ends with commit or abort"
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        with _no_room_explained(self._folder):
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def commit(self, expected: Digest | None = None) -> Digest:
+        assert self._fd is not None, "a writer ends with commit or abort"
+        digest = Digest(self._hash.hexdigest())
+        try:
+            _check_digest(digest, expected)
+            place = _place(self._folder, digest)
+            with _no_room_explained(self._folder):
+                place.parent.mkdir(mode=0o700, exist_ok=True)
+                if self._sync:
+                    os.fsync(self._fd)
+                self._temporary.replace(place)
+                if self._sync:
+                    _sync_folder(place.parent)
+        finally:
+            self.abort()
+        return digest
+
+    def abort(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+
+class MemoryBlobs:
+    """Blobs in this process's memory: for one-process federations."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[Digest, bytes] = {}
+        self._lock = threading.Lock()
+
+    def writer(self) -> BlobWriter:
+        """Start writing a blob, see ``BlobStore``."""
+        return _MemoryWriter(self)
+
+    def path(self, digest: Digest) -> None:
+        """No file holds a blob, see ``BlobStore``."""
+        self._get(digest)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob, see ``BlobStore``."""
+        return io.BytesIO(self._get(digest))
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        """Part of a blob, see ``BlobStore``."""
+        _check_range(offset, length)
+        return self._get(digest)[offset : offset + length]
+
+    def size(self, digest: Digest) -> int:
+        """Size in bytes, see ``BlobStore``."""
+        return len(self._get(digest))
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here, see ``BlobStore``."""
+        return parse_digest(digest) in self._blobs
+
+    def delete(self, digest: Digest) -> None:
+        """Remove a blob, see ``BlobStore``."""
+        with self._lock:
+            self._blobs.pop(parse_digest(digest), None)
+
+    def _get(self, digest: Digest) -> bytes:
+        try:
+            return self._blobs[parse_digest(digest)]
+        except KeyError:
+            raise _missing(digest) from None
+
+    def _put(self, digest: Digest, data: bytes) -> None:
+        with self._lock:
+            self._blobs[digest] = data
+
+
+class _MemoryWriter:
+    def __init__(self, store: MemoryBlobs) -> None:
+        self._store = store
+        self._data: bytearray | None = bytearray()
+
+    def write(self, data: bytes | memoryview) -> None:
+        assert self._data is not None, "a writer ends with commit or abort"
+        self._data += data
+
+    def commit(self, expected: Digest | None = None) -> Digest:
+        assert self._data is not None, "a writer ends with commit or abort"
+        data, self._data = bytes(self._data), None
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        _check_digest(digest, expected)
+        self._store._put(digest, data)  # noqa: SLF001  # the writer is the store's other half
+        return digest
+
+    def abort(self) -> None:
+        self._data = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+
+def _place(folder: Path, digest: Digest) -> Path:
+    # Checking the form here is what keeps "../" out of every path.
+    name = parse_digest(digest)
+    return folder / name[:2] / name
+
+
+def _check_digest(digest: Digest, expected: Digest | None) -> None:
+    if expected is not None and digest != parse_digest(expected):
+        raise Unverified(
+            "blob-digest", f"expected bytes with digest {expected}, got bytes with {digest}; send the whole blob again"
+        )
+
+
+def _check_range(offset: int, length: int) -> None:
+    if offset < 0 or length < 0:
+        raise Malformed("blob-range", f"expected an offset and a length of at least 0, got {offset} and {length}")
+
+
+def _missing(digest: Digest) -> Missing:
+    return Missing("blob-missing", f"there is no blob {digest} here; it was never sent, or it was deleted")
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself is durable only once the folder that holds the name is.
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _no_room_explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise Unavailable(
+            "disk-full", f"no room left on the disk of {folder}; free some or move the folder, then send again"
+        ) from error

@@ -1,0 +1,49 @@
+"""SQLite databases that survive a crash: private files, write-ahead log, full synchronisation."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, MetaData, StaticPool, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from serai.errors import Corrupt, Unavailable
+
+
+def open_database(path: Path | None, metadata: MetaData) -> Engine:
+    """Open a database and make its tables where they are missing.
+
+    Args:
+        path: the file, made with mode 0600 if it does not exist; None for one in memory.
+        metadata: its tables.
+
+    Raises:
+        Corrupt: the file is not a database.
+        Unavailable: the file cannot be opened or written.
+
+    """
+    if path is None:
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise Unavailable("database-open", f"cannot open {path}: {error.strerror}; check its folder") from error
+        engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _pragmas)
+    try:
+        metadata.create_all(engine)
+    except OperationalError as error:
+        raise Unavailable("database-open", f"cannot open {path}: {error.orig}; check space and permissions") from error
+    except DatabaseError as error:
+        raise Corrupt("database-damaged", f"{path} is not a database: {error.orig}; restore it from a copy") from error
+    return engine
+
+
+def _pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # a commit is on the disk, not in the system's cache
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()

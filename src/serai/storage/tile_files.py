@@ -1,0 +1,97 @@
+"""The log as static files that any web server can serve and any foreign tool can verify (c2sp.org/tlog-tiles).
+
+The files are derived: they hold nothing that the log's store does not. Writing
+them is idempotent, and a process that starts compares every file with the store
+and replaces what differs. That is why nothing here waits for the disk: whatever
+a power cut leaves is repaired by the next start.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from serai.errors import Missing, Unavailable
+from serai.ledger.merkle import leaf_hash
+from serai.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileEdge, encode_bundle
+
+CHECKPOINT: Final = "checkpoint"
+_STEP: Final = 16 * TILE_WIDTH  # entries held in memory while files catch up; a multiple of the tile width
+
+
+class TileFiles:
+    """Publishes a growing log under a folder. Used by one thread.
+
+    Args:
+        folder: where ``checkpoint`` and ``tile/`` lie; created when first written to.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._edge = TileEdge()
+
+    @property
+    def size(self) -> int:
+        """Number of entries whose tiles this process has written or compared."""
+        return self._edge.size
+
+    def publish(self, read: Callable[[int, int], Sequence[bytes]], size: int, note: str) -> None:
+        """Bring the files up to ``size`` entries; the checkpoint comes last.
+
+        A crash before the checkpoint leaves tiles that no checkpoint speaks of
+        yet, which harms nobody: a tile's content follows from its name.
+
+        Args:
+            read: gives the entries from a start up to, not including, an end.
+            size: number of entries to publish.
+            note: the signed checkpoint of that size.
+
+        Raises:
+            Unavailable: the files cannot be written.
+
+        """
+        try:
+            while self._edge.size < size:
+                self._advance(read, min(size, (self._edge.size // _STEP + 1) * _STEP))
+            self._write(CHECKPOINT, note.encode())
+        except OSError as error:
+            raise Unavailable("tiles-unwritable", f"the log's files cannot be written: {error}") from error
+
+    def read(self, path: str) -> bytes:
+        """Read a published file by its path below the folder.
+
+        Raises:
+            Missing: it is not there.
+
+        """
+        try:
+            return (self.folder / path).read_bytes()
+        except FileNotFoundError as error:
+            raise Missing("tile-missing", f"{path} is not published") from error
+
+    def _advance(self, read: Callable[[int, int], Sequence[bytes]], end: int) -> None:
+        start = self._edge.size
+        bundle_start = start // TILE_WIDTH * TILE_WIDTH
+        entries = read(bundle_start, end)
+        edge, tiles = self._edge.grow([leaf_hash(entry) for entry in entries[start - bundle_start :]])
+        for place in range(0, len(entries), TILE_WIDTH):
+            bundle = entries[place : place + TILE_WIDTH]
+            tiles[Tile(ENTRIES, (bundle_start + place) // TILE_WIDTH, len(bundle))] = encode_bundle(bundle)
+        for tile, data in tiles.items():
+            self._write(tile.path(), data)
+            if tile.width == TILE_WIDTH:
+                # Readers of an older checkpoint fall back to the full tile, so its partial forms can go.
+                shutil.rmtree(self.folder / f"{tile.path()}.p", ignore_errors=True)
+        self._edge = edge
+
+    def _write(self, path: str, data: bytes) -> None:
+        target = self.folder / path
+        try:
+            if target.read_bytes() == data:
+                return
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"{target.name}.new")
+        fresh.write_bytes(data)
+        fresh.replace(target)

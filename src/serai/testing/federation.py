@@ -1,0 +1,413 @@
+"""Federation: a center and its members in one process, on one fake clock, everything proved after each step.
+
+    bloc = Federation(folder, {"bern": rows, "lima": rows, "oslo": rows})
+    bloc.found()
+    run = bloc.train(bloc.agree(), "newton", rounds=5)
+    bloc.settle()
+
+The center, the agents, their keys, databases and blobs are the real ones; what
+is missing is the network (members call the center) and time (``tick``).
+``check`` verifies after every step that the log is consistent, that each
+member's replay gives the same state, and that each readable sum is the sum of
+its uploads.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from serai.agent.app import Follower
+from serai.agent.journal import Journal
+from serai.agent.mirror import Mirror
+from serai.agent.runner import Runner
+from serai.agent.settings import DatasetSettings, Feature, FeatureKind, Label, ZoneSettings
+from serai.agent.vault import Vault
+from serai.agent.zone import Zone
+from serai.aggregation.audit import ReadBlob, verify_round
+from serai.aggregation.ring import chunk_bytes
+from serai.center.coordinator import Coordinator, Duty
+from serai.center.replay import Replay
+from serai.center.sequencer import Sequencer
+from serai.center.service import CenterService
+from serai.charter.agreements import AgreementText, Clause, Term
+from serai.charter.constitution import Charter, genesis_of
+from serai.charter.decision import Choice
+from serai.charter.members import MemberRecord
+from serai.charter.presets import PRESETS
+from serai.charter.statements import AgreementSign, Ballot, CharterAdopt, ProposalOpen
+from serai.errors import Refused
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body, sign_body
+from serai.ledger.checkpoint import LogSigner
+from serai.recipes.registry import build, code_digest
+from serai.state import State, digest_state
+from serai.storage.blobs import FileBlobs
+from serai.storage.keyring import Keyring
+from serai.storage.log import LogStore
+from serai.storage.tile_files import TileFiles
+from serai.training.state import job_of
+from serai.training.statements import Action, RunPlan
+from serai.training.tensors import digest_model
+from serai.transport.port import Center, News
+from serai.zones.statements import Column, Grant, Offer
+
+ORIGIN: Final = "center.example/serai"
+START_MS: Final = 1_790_000_000_000
+ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.STEWARD, Role.ZONE, Role.WITNESS)
+MAX_STEPS: Final = 10_000  # a bloc that has not come to rest by then never will
+
+Rows = Sequence[Sequence[float]]
+"""Rows of numbers; the last one of each is the label."""
+
+
+class InProcessCenter:
+    """The center's verbs, answered at once.
+
+    Args:
+        service: answers them.
+
+    """
+
+    def __init__(self, service: CenterService) -> None:
+        self._service = service
+        self.put_blob = service.put_blob
+        self.get_blob = service.get_blob
+        self.read_blob = service.read_blob
+        self.has_blob = service.has_blob
+        self.health = service.health
+
+    def news(self, size: int, witnessed: int, wait_s: float) -> News:
+        """What is new; never waits."""
+        del wait_s
+        return self._service.read_news(size, witnessed)
+
+    def submit(self, entry: bytes) -> int:
+        """Put an entry into the log and sequence it."""
+        future = self._service.log.submit(entry)
+        self._service.log.step()
+        return future.result(0)
+
+    def cosign(self, member: MemberId, line: str, size: int) -> None:
+        """Hand in a cosignature and count it."""
+        self._service.cosign(member, line, size)
+        self._service.log.step()
+
+
+@dataclass(slots=True)
+class Member:
+    """One member's running parts."""
+
+    zone: Zone
+    follower: Follower
+    runner: Runner
+    is_up: bool = True
+
+    @property
+    def state(self) -> State:
+        """What this member's replay says."""
+        return self.zone.mirror.view.state
+
+
+@dataclass(slots=True)
+class _CenterParts:
+    log: Sequencer
+    store: LogStore
+    blobs: FileBlobs
+    service: CenterService
+    coordinator: Coordinator
+    replay: Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What ``agree`` writes into the agreement and the grants, beyond their defaults."""
+
+    agreement: tuple[Term, ...] = ()
+    offer: tuple[Term, ...] = ()
+    scope: tuple[str, ...] = ("train", "statistics", "evaluate", "release")
+
+
+class Federation:
+    """A bloc.
+
+    Args:
+        folder: where center and members keep their files.
+        tables: each member's rows.
+        preset: the articles of the charter.
+
+    """
+
+    def __init__(self, folder: Path, tables: Mapping[str, Rows], preset: str = "consensus") -> None:
+        self.folder = folder
+        self.now_ms = START_MS
+        self._tables = {MemberId(name): rows for name, rows in tables.items()}
+        self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
+        self._operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
+        self.charter = self._charter(preset)
+        self.center_parts = self._build_center()
+        self.lens: Callable[[MemberId, Center], Center] = lambda _member, center: center
+        self.members = {name: self._build_member(name) for name in self._tables}
+
+    @property
+    def center(self) -> InProcessCenter:
+        """The center as members call it."""
+        return InProcessCenter(self.center_parts.service)
+
+    @property
+    def state(self) -> State:
+        """What the center's log adds up to."""
+        return self.center_parts.replay.current()
+
+    # What people do
+
+    def found(self) -> None:
+        """Every founder signs the charter."""
+        for name in self.members:
+            self.say(name, CharterAdopt(charter=self.charter), Role.ROOT)
+        self.settle()
+
+    def say(self, member: str, body: Body, role: Role = Role.DELEGATE) -> Digest:
+        """Put a statement into the log and take its effect; the statement's id.
+
+        Raises:
+            Refused: it has no effect, and the article that says so.
+
+        """
+        signer = self._keys[MemberId(member)].signer(role)
+        entry = sign_body(body, signer, nonce=os.urandom(8))
+        index = self.center.submit(entry)
+        denied = self.state.void.get(index)
+        if denied is not None:
+            raise Refused("void", denied.reason, denied.article)
+        return parse_envelope(entry).id
+
+    def agree(self, terms: Terms = Terms(), parties: Sequence[str] = ()) -> Digest:
+        """Propose, vote, sign, offer and grant: an agreement in force over everybody's data.
+
+        Args:
+            terms: beyond the defaults.
+            parties: who signs; all members if empty.
+
+        """
+        parties = parties or list(self.members)
+        text = AgreementText(
+            title="Joint work",
+            language="en",
+            text="# Joint work\n\nThe parties train together; their data stay at home.",
+            clauses=(Clause(id="1", text="The parties train together."),),
+            terms=terms.agreement,
+            scope=terms.scope,
+            invited=tuple(self.members),
+            ratifications=2,
+            effective_ms=0,
+            expires_ms=None,
+        )
+        first = next(iter(self.members))
+        proposal = self.say(
+            first, ProposalOpen(topic="agreement", title="Joint work", text="Shall we?", agreement=text)
+        )
+        for name in self.members:
+            self.say(name, Ballot(proposal=proposal, choice=Choice.YES))
+        for name in parties:
+            self.say(name, AgreementSign(agreement=proposal))
+        for name in parties:
+            self.grant(name, proposal, terms.offer)
+        self.settle()
+        return proposal
+
+    def grant(self, member: str, agreement: Digest, terms: tuple[Term, ...] = ()) -> Digest:
+        """Offer a member's data and grant them to an agreement; the offer's id."""
+        vault = self.members[MemberId(member)].zone.vault
+        offer = self.say(
+            member,
+            Offer(
+                dataset=vault.digest("rows"),
+                title=f"{member}'s rows",
+                description="synthetic",
+                rows=vault.rows("rows"),
+                columns=(Column(name="x", kind="number", unit="", description=""),),
+                jurisdiction="XX",
+                terms=terms,
+            ),
+            Role.STEWARD,
+        )
+        self.say(member, Grant(offer=offer, agreement=agreement, terms=()), Role.STEWARD)
+        return offer
+
+    def plan(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> RunPlan:
+        """A plan over every open grant of an agreement, not yet said."""
+        grants = [grant for grant in self.state.zones.grants.values() if grant.body.agreement == agreement]
+        offers = {grant.member: grant.body.offer for grant in grants if grant.revoked is None}
+        params = dict(params or {})
+        program = build(recipe, params, {})
+        return RunPlan(
+            agreement=agreement,
+            title=f"{recipe} together",
+            action=Action.TRAIN,
+            purpose="research",
+            recipe=recipe,
+            code=code_digest(recipe),
+            params=params,
+            inputs={},
+            offers=offers,
+            minimum=2,
+            rounds=rounds,
+            codec=program.codec(len(offers)),
+            length=program.length,
+            initial=digest_model(program.initial()),
+            round_ms=60_000,
+            outputs=program.outputs,
+        )
+
+    def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> Digest:
+        """Plan a run; its id."""
+        return self.say(next(iter(self.members)), self.plan(agreement, recipe, rounds, params))
+
+    # What happens by itself
+
+    def tick(self, ms: int) -> None:
+        """Let time pass."""
+        self.now_ms += ms
+
+    def step(self) -> None:
+        """Let the center and every member do once what the log calls for, and prove everything."""
+        for entry in self.center_parts.coordinator.step():
+            self.center.submit(entry)
+        for member in self.members.values():
+            if member.is_up:
+                member.follower.step(0)
+                member.runner.work(member.zone.mirror.view)
+        self.check()
+
+    def settle(self) -> None:
+        """Step until nothing changes any more."""
+        for _ in range(MAX_STEPS):
+            before = self._position()
+            self.step()
+            if self._position() == before:
+                return
+        raise AssertionError(f"the bloc has not come to rest after {MAX_STEPS} steps")
+
+    def restart(self, member: str) -> None:
+        """Kill a member's agent and start it from what lies in its folder."""
+        name = MemberId(member)
+        self.members[name].zone.journal.close()
+        self.members[name] = self._build_member(name)
+
+    def restart_center(self) -> None:
+        """Kill the center and start it from what lies in its folder."""
+        self.center_parts.store.close()
+        self.center_parts = self._build_center()
+        for name in self.members:
+            self.restart(name)
+
+    def check(self) -> None:
+        """Prove everything that can be proved now.
+
+        Raises:
+            AssertionError: two members' replays differ.
+            Unverified: a sum is not the sum of its uploads.
+
+        """
+        by_size: dict[int, Digest] = {}
+        for name, member in self.members.items():
+            view = member.zone.mirror.view
+            digest = by_size.setdefault(view.size, digest_state(view.state))
+            assert digest == digest_state(view.state), f"{name} replays {view.size} entries to another state"
+        self._check_sums()
+
+    def _check_sums(self) -> None:
+        for this in self.state.rounds.rounds.values():
+            job = job_of(self.state.runs, this.body.run)
+            if this.id in self._proved or job is None or not this.is_released:
+                continue
+            verify_round(job.codec, this, self._chunk_reader(chunk_bytes(job.codec.bits)))
+            if len(this.results) == len(this.body.participants):
+                self._proved.add(this.id)
+
+    def _chunk_reader(self, size: int) -> ReadBlob:
+        return lambda blob, number: self.center_parts.blobs.read_range(blob, number * size, size)
+
+    def _position(self) -> tuple[object, ...]:
+        views = (member.zone.mirror.view for member in self.members.values())
+        return (self.state.size, *((view.size, view.witnessed_size, view.halt) for view in views))
+
+    def _charter(self, preset: str) -> Charter:
+        return Charter(
+            name="A bloc",
+            origin=ORIGIN,
+            log_key=LogSigner(ORIGIN, self._operator).key.encode(),
+            operator=self._operator.public,
+            members=tuple(
+                MemberRecord(id=name, name=name, keys={role: (keys.signer(role).public,) for role in ROLES})
+                for name, keys in self._keys.items()
+            ),
+            articles=PRESETS[preset],
+            faulty=max(0, (len(self._keys) - 1) // 3),
+        )
+
+    def _build_center(self) -> _CenterParts:
+        self._proved: set[Digest] = set()
+        home = self.folder / "center"
+        blobs = FileBlobs(home / "blobs")
+        replay = Replay(self.charter)
+        store = LogStore(home / "log.sqlite")
+        log = Sequencer(
+            store, TileFiles(home / "public"), LogSigner(ORIGIN, self._operator), replay.admit, replay.witnesses
+        )
+        replay.attach(
+            log.entries, lambda: log.head().size, lambda blob, size: blobs.has(blob) and blobs.size(blob) == size
+        )
+        duty = Duty(log=log, blobs=blobs, replay=replay, operator=self._operator, now_ms=lambda: self.now_ms)
+        service = CenterService(log, blobs, replay.find_key)
+        return _CenterParts(log, store, blobs, service, Coordinator(duty), replay)
+
+    def _build_member(self, name: MemberId) -> Member:
+        home = self.folder / name
+        settings = _settings(home, name, self._tables[name], genesis_of(self.charter))
+        zone = Zone(
+            settings=settings,
+            center=self.lens(name, self.center),
+            keys=self._keys[name],
+            mirror=Mirror(LogStore(home / "mirror.sqlite"), self.charter),
+            journal=Journal(home / "journal.sqlite"),
+            blobs=FileBlobs(home / "blobs"),
+            vault=Vault(settings),
+            now_ms=lambda: self.now_ms,
+            random=os.urandom,
+        )
+        return Member(zone, Follower(zone), Runner(zone))
+
+
+def _settings(home: Path, name: MemberId, rows: Rows, genesis: Digest) -> ZoneSettings:
+    path = home / "rows.csv"
+    width = len(rows[0]) - 1
+    columns = [f"x{number}" for number in range(width)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*columns, "label"], *rows])
+    features = tuple(Feature(name=column, column=column, kind=FeatureKind.NUMBER) for column in columns)
+    dataset = DatasetSettings(
+        title=f"{name}'s rows",
+        path=str(path),
+        features=features,
+        label=Label(column="label", above=0),
+        test_share=Fraction(1, 4),
+    )
+    return ZoneSettings(
+        home=home,
+        member=name,
+        name=name,
+        jurisdiction="XX",
+        center_url="",
+        genesis=genesis,
+        max_staleness_s=3600,
+        policy=(),
+        legal=(),
+        datasets={"rows": dataset},
+    )

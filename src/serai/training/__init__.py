@@ -1,0 +1,1 @@
+"""Joint training: what a run is, who takes part, and methods whose every round is one sum."""

@@ -1,0 +1,113 @@
+"""What can be said about a run: plan it, join it, decline it with reasons, cancel it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from serai.aggregation.codec import Codec
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body
+
+
+class Action(StrEnum):
+    """What a run does with data; an agreement's scope lists what it permits."""
+
+    TRAIN = "train"  # the sums make a model
+    STATISTICS = "statistics"  # the sums are the result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Propose a run to the zones named in ``offers``; it commands nobody.
+
+    Attributes:
+        agreement: the agreement that permits it.
+        title: one line for people.
+        action: what it does with data.
+        purpose: code of the purpose, as offers and agreements spell it.
+        recipe: name of the program.
+        code: digest of the program's source.
+        params: the program's settings; numbers as decimal strings.
+        inputs: digests of models it starts from or uses, by the name the recipe gives them.
+        offers: the dataset offer of each invited member.
+        minimum: fewest members whose sum may be opened.
+        rounds: how many sums.
+        codec: how a member's vector becomes integers.
+        length: values in a member's vector.
+        initial: digest of the model before round 0.
+        round_ms: how long a round waits for uploads.
+        outputs: what leaves the zones: ``aggregate``, ``model``, ``metrics``.
+
+    """
+
+    KIND: ClassVar[str] = "run.plan"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    agreement: Digest
+    title: str
+    action: Action
+    purpose: str
+    recipe: str
+    code: Digest
+    params: Mapping[str, str]
+    inputs: Mapping[str, Digest]
+    offers: Mapping[str, Digest]
+    minimum: int
+    rounds: int
+    codec: Codec
+    length: int
+    initial: Digest
+    round_ms: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJoin:
+    """A zone checked the plan and takes part.
+
+    Attributes:
+        plan: the run.
+        agg_key: raw X25519 public key, 32 bytes, made for this run's masks.
+
+    """
+
+    KIND: ClassVar[str] = "run.join"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    plan: Digest
+    agg_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a zone declined: the article or clause, and a sentence."""
+
+    article: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDecline:
+    """A zone checked the plan and does not take part; every reason is on record."""
+
+    KIND: ClassVar[str] = "run.decline"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    plan: Digest
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCancel:
+    """Stop a run for good, by the member that planned it or any that was invited."""
+
+    KIND: ClassVar[str] = "run.cancel"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE, Role.STEWARD})
+
+    plan: Digest
+    reason: str
+
+
+STATEMENTS: tuple[type[Body], ...] = (RunPlan, RunJoin, RunDecline, RunCancel)

@@ -1,0 +1,59 @@
+"""What is known about a job when its terms are judged; an unknown fact is ``None``, never a guess."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from serai.kernel.ids import Digest, MemberId
+
+
+class Output(StrEnum):
+    """What may leave a zone or come out of a sum."""
+
+    AGGREGATE = "aggregate"  # sums over members, such as moments
+    MODEL = "model"  # weights that the members hold in common
+    METRICS = "metrics"  # a member's own integer counts, such as tp and fp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """The facts that terms are held against; ``None`` means the fact is not known.
+
+    A term that needs a fact which is ``None`` denies: what nobody measured
+    cannot be shown to satisfy anything.
+
+    Attributes:
+        action: what the job does, one of ``serai.charter.agreements.ACTIONS``.
+        purpose: purpose code of the run; dots descend, as in ``health.heart``.
+        code: digest of the program that will run.
+        rows: rows of the zone's dataset that the job would read.
+        outputs: kinds of output the job declares, each an ``Output``.
+        participants: members whose zones take part.
+        minimum: fewest members whose vectors a sum may hold.
+        recipients: members who receive the outputs; ``public`` for everybody.
+        approvals: distinct members whose stewards or delegates approved the run.
+        jurisdiction: where the job executes, such as ``CH``.
+        secure_sum: whether what leaves is summed under masks.
+        parties: parties of the cited agreement; what the word ``parties`` stands for.
+        recipient_jurisdictions: jurisdictions of the recipients.
+        transfer_basis: legal instruments in force for sending outputs abroad.
+        retention_days: days that derived data stay in the zone before deletion.
+        uses: earlier runs that already used the dataset under this grant.
+
+    """
+
+    action: str
+    purpose: str | None
+    code: Digest | None
+    rows: int | None
+    outputs: tuple[str, ...] | None
+    participants: frozenset[MemberId] | None
+    minimum: int | None
+    recipients: tuple[str, ...] | None
+    approvals: int | None
+    jurisdiction: str | None
+    secure_sum: bool | None
+    parties: frozenset[MemberId] | None = None
+    recipient_jurisdictions: tuple[str, ...] | None = None
+    transfer_basis: tuple[str, ...] | None = None
+    retention_days: int | None = None
+    uses: int | None = None

@@ -1,0 +1,124 @@
+"""What the statements about data add up to: offers and grants, each in force or not, and who approved what."""
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from immutables import Map
+
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.statement import Body, Said
+from serai.kernel.units import Instant
+from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.terms import find_expiry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRecord:
+    """An offer as the log has it.
+
+    Attributes:
+        id: the offer's id.
+        member: whose dataset it is.
+        body: what was offered.
+        at: when.
+        withdrawn: when it was taken back, if it was.
+
+    """
+
+    id: Digest
+    member: MemberId
+    body: Offer
+    at: Instant
+    withdrawn: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantRecord:
+    """A grant as the log has it.
+
+    Attributes:
+        id: the grant's id.
+        member: whose dataset it concerns.
+        body: what was granted.
+        at: when.
+        revoked: when it was taken back, if it was.
+
+    """
+
+    id: Digest
+    member: MemberId
+    body: Grant
+    at: Instant
+    revoked: Instant | None = None
+
+
+GrantKey: TypeAlias = tuple[Digest, Digest]
+"""An offer's id and an agreement's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonesState:
+    """All offers, grants and approvals in the log.
+
+    Attributes:
+        offers: by id.
+        grants: by id.
+        latest: the last grant for each offer and agreement.
+        approvals: by subject, the approving members and when each approved first.
+
+    """
+
+    offers: Map[Digest, OfferRecord] = field(default_factory=Map)
+    grants: Map[Digest, GrantRecord] = field(default_factory=Map)
+    latest: Map[GrantKey, Digest] = field(default_factory=Map)
+    approvals: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
+
+
+def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
+    """What is true of data after a statement that was granted."""
+    body = said.body
+    match body:
+        case Offer():
+            offer = OfferRecord(id=said.id, member=said.member, body=body, at=at)
+            return replace(zones, offers=zones.offers.set(said.id, offer))
+        case OfferWithdraw():
+            offer = replace(zones.offers[body.offer], withdrawn=at)
+            return replace(zones, offers=zones.offers.set(offer.id, offer))
+        case Grant():
+            grant = GrantRecord(id=said.id, member=said.member, body=body, at=at)
+            key = (body.offer, body.agreement)
+            return replace(zones, grants=zones.grants.set(said.id, grant), latest=zones.latest.set(key, said.id))
+        case GrantRevoke():
+            grant = replace(zones.grants[body.grant], revoked=at)
+            return replace(zones, grants=zones.grants.set(grant.id, grant))
+        case Approval():
+            given: Map[MemberId, Instant] = zones.approvals.get(body.subject, Map())
+            return replace(zones, approvals=zones.approvals.set(body.subject, given.set(said.member, at)))
+        case _:
+            return zones
+
+
+def is_offer_open(zones: ZonesState, offer: Digest, at: Instant) -> bool:
+    """Whether an offer exists, was not withdrawn, and has not expired by log time."""
+    record = zones.offers.get(offer)
+    if record is None or record.withdrawn is not None:
+        return False
+    until_ms = find_expiry(record.body.terms)
+    return until_ms is None or at.time_ms < until_ms
+
+
+def find_grant(zones: ZonesState, offer: Digest, agreement: Digest, at: Instant) -> GrantRecord | None:
+    """The grant that lets runs under an agreement use an offered dataset now, or None.
+
+    None as well when the offer was withdrawn, or the offer or grant has expired.
+    """
+    grant = zones.grants.get(zones.latest.get((offer, agreement), Digest("")))
+    if grant is None or grant.revoked is not None or not is_offer_open(zones, offer, at):
+        return None
+    until_ms = find_expiry(grant.body.terms)
+    return grant if until_ms is None or at.time_ms < until_ms else None
+
+
+def approving_members(zones: ZonesState, subject: Digest) -> frozenset[MemberId]:
+    """The distinct members whose stewards or delegates approved a subject."""
+    return frozenset(zones.approvals.get(subject, Map()))

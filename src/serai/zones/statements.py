@@ -1,0 +1,116 @@
+"""What can be said about data: offers, grants that narrow them, approvals, and taking each of these back."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from serai.charter.agreements import Term
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of an offered dataset, described without showing a value.
+
+    Attributes:
+        name: the column's name.
+        kind: what it holds, such as ``number``, ``category`` or ``text``.
+        unit: unit of its values, such as ``mmHg``; empty where there is none.
+        description: what it means, for people.
+
+    """
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A steward describes a dataset and says what may be done with it.
+
+    An offer alone lets nobody use the data: a grant to one agreement does.
+
+    Attributes:
+        dataset: digest of the dataset as it lies on the zone's disk.
+        title: one line for people.
+        description: what the data are and how they came about.
+        rows: rows in the dataset.
+        columns: the columns, in order.
+        jurisdiction: whose law the data are under, such as ``CH``.
+        terms: what holds for every use.
+
+    """
+
+    KIND: ClassVar[str] = "offer"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.STEWARD})
+
+    dataset: Digest
+    title: str
+    description: str
+    rows: int
+    columns: tuple[Column, ...]
+    jurisdiction: str
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferWithdraw:
+    """A steward takes an offer back; every grant under it ends at once."""
+
+    KIND: ClassVar[str] = "offer.withdraw"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.STEWARD})
+
+    offer: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A steward lets runs under one agreement use an offered dataset.
+
+    Attributes:
+        offer: the offer's id.
+        agreement: the agreement's id.
+        terms: further terms for this agreement; they hold besides the offer's,
+            so a grant can only narrow what the offer allows.
+
+    """
+
+    KIND: ClassVar[str] = "grant"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.STEWARD})
+
+    offer: Digest
+    agreement: Digest
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantRevoke:
+    """A steward takes a grant back; no job may start under it from here on."""
+
+    KIND: ClassVar[str] = "grant.revoke"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.STEWARD})
+
+    grant: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person of a member approves something by its digest, such as a run or a program.
+
+    Attributes:
+        subject: digest of what is approved; for a run, its id.
+        comment: for the record; may be empty.
+
+    """
+
+    KIND: ClassVar[str] = "approval"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.STEWARD, Role.DELEGATE})
+
+    subject: Digest
+    comment: str
+
+
+STATEMENTS: Final[tuple[type[Body], ...]] = (Offer, OfferWithdraw, Grant, GrantRevoke, Approval)

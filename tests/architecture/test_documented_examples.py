@@ -1,0 +1,157 @@
+"""What the pages show is what the code does."""
+
+import hashlib
+import re
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from serai.agent.settings import load_settings
+from serai.aggregation.codec import Block, Codec, decode, encode
+from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
+from serai.charter.decision import Choice
+from serai.charter.statements import Ballot
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import key_id
+from serai.kernel.statement import sign_body
+from serai.ledger.checkpoint import LogSigner, cosign, log_key, verify_cosignature, witness_key
+from serai.ledger.merkle import leaf_hash, node_hash, root_of
+from serai.ledger.tiles import encode_bundle
+from serai.training.methods import Context, Data
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page, language=""):
+    return [text for name, text in FENCE.findall((DOCS / page).read_text(encoding="utf-8")) if name == language]
+
+
+def values(page):
+    return dict(re.findall(r"^([\w -]+) = (.+)$", "".join(blocks(page)), re.MULTILINE))
+
+
+class Ed25519:
+    def __init__(self, seed):
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._private.public_key().public_bytes_raw()
+
+    def sign(self, message):
+        return self._private.sign(message)
+
+
+class X25519:
+    def __init__(self, byte):
+        self._private = X25519PrivateKey.from_private_bytes(bytes([byte]) * 32)
+        self.public = self._private.public_key().public_bytes_raw()
+
+    def exchange(self, public):
+        return self._private.exchange(X25519PublicKey.from_public_bytes(public))
+
+
+def test_the_ballot_in_the_specification_is_signed_as_shown():
+    shown = values("spec/statements.md")
+    signer = Ed25519(bytes(range(32)))
+
+    entry = sign_body(Ballot(proposal=Digest(hashlib.sha256(b"proposal").hexdigest()), choice=Choice.YES), signer)
+
+    envelope = parse_envelope(entry)
+    assert shown["public key"] == signer.public.hex()
+    assert shown["key id"] == key_id(signer.public)
+    assert shown["proposal"] == hashlib.sha256(b"proposal").hexdigest()
+    assert shown["payload"] == envelope.payload.decode()
+    assert shown["statement id"] == envelope.id == hashlib.sha256(shown["signed"].encode()).hexdigest()
+    assert shown["entry"] == entry.decode()
+    assert shown["leaf hash"] == leaf_hash(entry).hex()
+    assert len(envelope.payload) == 213
+    assert len(entry) == 532
+
+
+def test_the_log_in_the_specification_has_the_tree_and_notes_shown():
+    shown = values("spec/log.md")
+    entries = [b"a", b"bc", b""]
+    leaves = [leaf_hash(entry) for entry in entries]
+    origin, member = "serai.example/log", MemberId("bern")
+    log, witness = Ed25519(b"\1" * 32), Ed25519(b"\2" * 32)
+
+    assert [shown[f"leaf {index}"] for index in range(3)] == [leaf.hex() for leaf in leaves]
+    assert shown["node 0-1"] == node_hash(leaves[0], leaves[1]).hex()
+    assert shown["root"] == root_of(leaves).hex()
+    assert shown["bundle"] == encode_bundle(entries).hex()
+    assert shown["log key"] == log_key(origin, log.public).encode()
+    assert shown["witness key"] == witness_key(origin, member, witness.public).encode()
+
+    signed = LogSigner(origin, log).sign(3, root_of(leaves))
+    body = signed.partition("\n\n")[0] + "\n"
+    line = cosign(body, member, witness, 1_750_000_000)
+    assert verify_cosignature(body, line, witness_key(origin, member, witness.public)) == 1_750_000_000
+    assert signed + line.rstrip("\n") + "\n" in blocks("spec/log.md")
+
+
+def test_the_sum_in_the_specification_comes_out_as_shown():
+    shown = values("spec/sums.md")
+    codec = Codec(bits=6, limit=10, blocks=(Block(length=4, step=Fraction(1, 10)),))
+    agreements = {MemberId(name): X25519(byte) for byte, name in enumerate(("bern", "lima", "suva"), 1)}
+    keys = {name: agreement.public for name, agreement in agreements.items()}
+    salt = leaf_hash(b"round")
+    vectors = {"bern": [0.3, -0.7, 1.4, 0.0], "lima": [0.1, 0.2, 0.3, 0.4]}
+    total, releases = codec.ring.zeros(4), {}
+
+    for name, vector in vectors.items():
+        me = MemberId(name)
+        roster = Roster(me=me, keys=keys, salt=salt)
+        self_seed = hashlib.sha256(name.encode()).digest()
+        lanes, _ = encode(codec, np.array(vector))
+        Keystreams(codec.ring, roster.masks(agreements[me], self_seed)).add(lanes, 0)
+        codec.ring.reduce(lanes)
+        codec.ring.add(total, lanes)
+        seeds = roster.pair_seeds(agreements[me], [MemberId("suva")])
+        releases[me] = Release(self_seed, seeds)
+        assert shown[f"upload {name}"] == bytes(codec.ring.pack(lanes)).hex()
+        assert shown[f"self {name}"] == self_seed.hex()
+        assert shown[f"pair {name} suva"] == seeds[MemberId("suva")].hex()
+    codec.ring.reduce(total)
+    masked = bytes(codec.ring.pack(total)).hex()
+    Keystreams(codec.ring, leftover_masks(releases)).add(total, 0)
+    codec.ring.reduce(total)
+
+    assert {shown[f"public {name}"] for name in keys} == {public.hex() for public in keys.values()}
+    assert shown["salt"] == salt.hex()
+    assert shown["masked sum"] == masked
+    assert shown["sum"] == bytes(codec.ring.pack(total)).hex()
+    assert decode(codec, total).tolist() == pytest.approx([0.4, -0.5, 1.3, 0.4])
+
+
+def test_the_zone_file_in_the_pages_is_one_that_a_zone_reads(tmp_path):
+    (tmp_path / "zone.toml").write_text(blocks("how-to/set-up-a-zone.md", "toml")[0], encoding="utf-8")
+
+    settings = load_settings(tmp_path)
+
+    assert settings.member == "bern"
+    assert settings.datasets["heart"].used_columns == ("age", "sex", "num")
+    assert tomllib.loads((tmp_path / "zone.toml").read_text(encoding="utf-8"))["policy"]
+
+
+def test_the_recipe_in_the_pages_learns_what_it_says():
+    names = {}
+    exec(blocks("how-to/write-a-recipe.md", "python")[0], names)  # our own page
+    recipe = names["Prevalence"]({}, {})
+    codec = recipe.codec(2)
+    total = codec.ring.zeros(2)
+
+    for labels in ([1, 0, 0], [1, 1, 0, 0, 1]):
+        y = np.array(labels)
+        x = np.zeros((len(y), 1))
+        data = Data(x=x, y=y, test_x=x, test_y=y, names=("x",))
+        context = Context(round=0, seed=bytes(32), member=MemberId("bern"))
+        lanes, clipped = encode(codec, recipe.contribute(recipe.initial(), data, context))
+        codec.ring.add(total, lanes)
+        assert clipped == 0
+
+    assert recipe.combine(recipe.initial(), decode(codec, total), 2)["share"].tolist() == [0.5]

@@ -1,0 +1,137 @@
+"""Laws of the effective policy: it is an intersection, whatever the order, and it only ever narrows."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serai.charter.agreements import Term
+from serai.kernel.ids import Digest, MemberId
+from serai.kernel.units import Instant
+from serai.kernel.verdict import GRANTED, Denied
+from serai.zones.facts import JobFacts
+from serai.zones.policy import Policy, judge_policies, merge_policies, select_terms
+from serai.zones.terms import VOCABULARY, judge_form, judge_term
+
+CODES = st.lists(st.sampled_from(["a", "a.b", "b", "CH", "KZ", "parties", "public", "model", "metrics", "almaty"]))
+VALUES = st.one_of(
+    CODES.map(tuple),
+    st.lists(st.sampled_from(["11" * 32, "22" * 32])).map(tuple),
+    st.integers(-1, 6),
+    st.booleans(),
+    st.sampled_from(["required", "optional", ""]),
+)
+TERMS = st.builds(
+    Term,
+    name=st.sampled_from([*VOCABULARY, "unheard_of"]),
+    value=VALUES,
+    clause=st.sampled_from(["1", "2", "3.1"]),
+)
+POLICIES = st.builds(
+    Policy,
+    source=st.sampled_from(["agreement aa", "offer bb", "grant cc", "zone policy", "legal profile"]),
+    terms=st.lists(TERMS, max_size=4).map(tuple),
+)
+MEMBERS = st.sampled_from([MemberId("almaty"), MemberId("bern"), MemberId("cusco")])
+
+
+def maybe(values):
+    return st.none() | values
+
+
+FACTS = st.builds(
+    JobFacts,
+    action=st.just("train"),
+    purpose=maybe(st.sampled_from(["a", "a.b", "b"])),
+    code=maybe(st.sampled_from([Digest("11" * 32), Digest("22" * 32)])),
+    rows=maybe(st.integers(0, 6)),
+    outputs=maybe(st.sampled_from([(), ("model",), ("metrics", "model")])),
+    participants=maybe(st.frozensets(MEMBERS)),
+    minimum=maybe(st.integers(0, 4)),
+    recipients=maybe(st.sampled_from([(), ("almaty",), ("almaty", "bern"), ("public",)])),
+    approvals=maybe(st.integers(0, 3)),
+    jurisdiction=maybe(st.sampled_from(["CH", "KZ"])),
+    secure_sum=maybe(st.booleans()),
+    parties=maybe(st.frozensets(MEMBERS)),
+    recipient_jurisdictions=maybe(st.sampled_from([(), ("CH",), ("CH", "KZ")])),
+    transfer_basis=maybe(st.sampled_from([(), ("a",), ("b",)])),
+    retention_days=maybe(st.integers(0, 6)),
+    uses=maybe(st.integers(0, 6)),
+)
+INSTANTS = st.builds(Instant, index=st.just(9), time_ms=st.integers(0, 7))
+MANY = st.lists(POLICIES, max_size=5)
+
+
+@given(MANY, FACTS, INSTANTS, st.randoms(use_true_random=False))
+def test_the_order_of_policies_and_of_terms_changes_nothing(policies, facts, at, chance):
+    shuffled = [replace(policy, terms=tuple(chance.sample(policy.terms, len(policy.terms)))) for policy in policies]
+    chance.shuffle(shuffled)
+    assert judge_policies(shuffled, facts, at) == judge_policies(policies, facts, at)
+    assert merge_policies(shuffled) == merge_policies(policies)
+
+
+@given(MANY, FACTS, INSTANTS)
+def test_saying_a_policy_twice_changes_nothing(policies, facts, at):
+    assert judge_policies([*policies, *policies], facts, at) == judge_policies(policies, facts, at)
+    assert merge_policies(merge_policies(policies)) == merge_policies(policies)
+
+
+@given(MANY, MANY, FACTS, INSTANTS)
+def test_more_policies_never_remove_a_reason_to_refuse(policies, more, facts, at):
+    assert set(judge_policies(policies, facts, at)) <= set(judge_policies([*policies, *more], facts, at))
+
+
+@given(MANY, MANY, FACTS, INSTANTS)
+def test_the_reasons_against_two_sets_of_policies_are_the_reasons_against_each(first, second, facts, at):
+    apart = set(judge_policies(first, facts, at)) | set(judge_policies(second, facts, at))
+    assert set(judge_policies([*first, *second], facts, at)) == apart
+
+
+@given(MANY, FACTS, INSTANTS)
+def test_a_job_is_permitted_exactly_when_every_single_term_permits_it(policies, facts, at):
+    verdicts = [judge_term(term, facts, at, policy.source) for policy in policies for term in policy.terms]
+    assert (not judge_policies(policies, facts, at)) == all(verdict == GRANTED for verdict in verdicts)
+
+
+@given(MANY, FACTS, INSTANTS, st.sets(st.sampled_from(sorted(VOCABULARY))))
+def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
+    chosen = judge_policies(select_terms(policies, lambda name: name in names), facts, at)
+    others = judge_policies(select_terms(policies, lambda name: name not in names), facts, at)
+    assert sorted(map(repr, set(chosen) | set(others))) == sorted(map(repr, set(judge_policies(policies, facts, at))))
+
+
+@given(
+    TERMS,
+    FACTS,
+    INSTANTS,
+    st.sampled_from(
+        [
+            "purpose",
+            "code",
+            "rows",
+            "outputs",
+            "participants",
+            "minimum",
+            "recipients",
+            "approvals",
+            "jurisdiction",
+            "secure_sum",
+            "parties",
+            "recipient_jurisdictions",
+            "transfer_basis",
+            "retention_days",
+            "uses",
+        ]
+    ),
+)
+def test_forgetting_a_fact_never_turns_a_refusal_into_a_permission(term, facts, at, forgotten):
+    if isinstance(judge_term(term, facts, at, "offer bb"), Denied):
+        less = replace(facts, **{forgotten: None})
+        assert isinstance(judge_term(term, less, at, "offer bb"), Denied)
+
+
+@given(TERMS, FACTS, INSTANTS)
+def test_no_term_and_no_fact_makes_the_judge_raise_and_a_bent_term_never_permits(term, facts, at):
+    verdict = judge_term(term, facts, at, "offer bb")
+    if isinstance(judge_form(term, "offer bb"), Denied):
+        assert isinstance(verdict, Denied)

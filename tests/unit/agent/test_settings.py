@@ -1,0 +1,154 @@
+"""A zone reads its own settings strictly and says where they are wrong."""
+
+import pytest
+
+from serai.agent.settings import load_settings, with_pins
+from serai.charter.agreements import Term
+from serai.errors import Misconfigured
+
+GENESIS = "ab" * 32
+
+ZONE = """\
+# our own file
+member = "cleveland"
+jurisdiction = "us"
+max_staleness_s = 60
+
+[[policy.terms]]
+name = "min_participants"
+value = 3
+clause = "house rule 1"
+
+[legal]
+profile = "profiles/us.toml"
+
+[datasets.heart]
+title = "Heart disease"
+path = "heart.csv"
+label = {column = "num", above = 0}
+test_share = [1, 4]
+features = [
+    {name = "age", column = "age", kind = "number"},
+    {name = "angina", column = "cp", equals = "asymptomatic"},
+]
+
+[datasets.heart.columns.age]
+unit = "years"
+description = "age at examination"
+"""
+
+PROFILE = """\
+title = "United States, as read by our counsel"
+dated = "2025-06-01"
+
+[[terms]]
+name = "residency"
+value = ["us"]
+clause = "45 CFR 164.512"
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "zone.toml").write_text(ZONE)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/us.toml").write_text(PROFILE)
+    return tmp_path
+
+
+def rewrite(home, old, new):
+    path = home / "zone.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_settings_hold_what_the_file_says(home):
+    settings = load_settings(home)
+    assert settings.member == "cleveland"
+    assert settings.max_staleness_s == 60
+    assert settings.policy == (Term(name="min_participants", value=3, clause="house rule 1"),)
+    dataset = settings.datasets["heart"]
+    assert dataset.used_columns == ("age", "cp", "num")
+    assert dataset.columns["age"].unit == "years"
+
+
+def test_a_legal_profile_is_read_from_the_dated_file_it_names(home):
+    assert load_settings(home).legal == (Term(name="residency", value=("us",), clause="45 CFR 164.512"),)
+
+
+def test_a_profile_without_a_real_date_is_refused(home):
+    (home / "profiles/us.toml").write_text(PROFILE.replace("2025-06-01", "June 2025"))
+    with pytest.raises(Misconfigured, match=r"us\.toml.*June 2025"):
+        load_settings(home)
+
+
+def test_a_relative_data_path_is_relative_to_the_home_folder(home):
+    assert load_settings(home).datasets["heart"].path == str(home / "heart.csv")
+
+
+def test_before_joining_nothing_is_pinned(home):
+    settings = load_settings(home)
+    assert settings.genesis is None
+    assert not settings.center_url
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_staleness_s = 60", "max_stalenes_s = 60", r"no field 'max_stalenes_s'; known: .*max_staleness_s"),
+        ("max_staleness_s = 60", "max_staleness_s = 1.5", r"expected int at max_staleness_s, got float"),
+        ("max_staleness_s = 60", "max_staleness_s = 0", r"must be positive, got 0"),
+        ('member = "cleveland"', "", r"member is required"),
+        ('member = "cleveland"', 'member = "Ohio!"', r"got 'Ohio!'"),
+        ('jurisdiction = "us"', 'jurisdiction = "us"\ngenesis = "12"', r"64 lower-case hex"),
+        ('jurisdiction = "us"', "jurisdiction = us", r"not valid TOML: .*line 3"),
+        ('name = "min_participants"', 'names = "x"', r"no field 'names'"),
+        ("above = 0", 'above = 0, equals = "1"', r"exactly one of above"),
+        (', equals = "asymptomatic"', "", r"'angina' needs exactly one of kind"),
+        ('name = "angina"', 'name = "age"', r"distinct names"),
+        ("[1, 4]", "[4, 4]", r"lowest terms|below 1"),
+        ("[1, 4]", "[1, 1]", r"below 1"),
+        ("columns.age]", "columns.weight]", r"columns\.weight describes a column that no feature"),
+        ("profiles/us.toml", "profiles/fr.toml", r"expected a file at .*fr\.toml"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_place(home, old, new, message):
+    rewrite(home, old, new)
+    with pytest.raises(Misconfigured, match=message):
+        load_settings(home)
+
+
+def test_a_home_without_settings_says_which_command_makes_them(tmp_path):
+    with pytest.raises(Misconfigured, match="serai zone init"):
+        load_settings(tmp_path)
+
+
+def test_a_wrong_encoding_names_the_line(home):
+    (home / "zone.toml").write_bytes(b'# one\nmember = "Gen\xe8ve"\n')
+    with pytest.raises(Misconfigured, match=r"line 2.*UTF-8"):
+        load_settings(home)
+
+
+def test_the_kill_switch_is_a_file_that_is_asked_for_each_time(home):
+    settings = load_settings(home)
+    assert not settings.is_stopped
+    settings.stop_file.touch()
+    assert settings.is_stopped
+
+
+def test_pins_are_added_without_touching_comments(home):
+    path = home / "zone.toml"
+    path.write_text(with_pins(path.read_text(), "http://127.0.0.1:8470", GENESIS))
+    settings = load_settings(home)
+    assert (settings.center_url, settings.genesis) == ("http://127.0.0.1:8470", GENESIS)
+    assert "# our own file" in path.read_text()
+
+
+def test_pins_replace_earlier_pins_and_only_at_the_top(home):
+    text = 'center_url = ""\ngenesis = ""\n' + ZONE + '\n[datasets.heart.columns.cp]\ndescription = "genesis = 1"\n'
+    text = with_pins(with_pins(text, "http://a", "cd" * 32), "http://b", GENESIS)
+    (home / "zone.toml").write_text(text)
+    settings = load_settings(home)
+    assert (settings.center_url, settings.genesis) == ("http://b", GENESIS)
+    assert text.count("center_url") == 1
