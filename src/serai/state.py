@@ -139,7 +139,11 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
         return Denied("log 5", f"a {said.body.KIND} needs a {roles} key, and was signed with a {said.role} key")
     if not state.charter.in_force and not isinstance(said.body, charter_statements.CharterAdopt):
         return Denied("log 6", "nothing can be said before every founder has signed the charter")
-    match _ROOMS[said.body.KIND]:
+    room = _ROOMS[said.body.KIND]
+    speaker = GRANTED if room is Room.CHARTER else charter_rules.judge_speaker(state.charter, said, at)
+    if isinstance(speaker, Denied):
+        return speaker
+    match room:
         case Room.CHARTER:
             return charter_rules.judge(state.charter, said, at)
         case Room.LEDGER:
@@ -307,7 +311,7 @@ def _judge_clock(state: State, clock: ledger_statements.Clock, at: Instant) -> V
 def _witnessed(state: State, clock: ledger_statements.Clock) -> Witnessed:
     founding = state.charter.charter
     assert founding is not None, "judge lets no clock in before the charter is in force"
-    witnesses = Witnesses(charter.witness_keys(state.charter), founding.faulty)
+    witnesses = Witnesses(charter.witness_keys(state.charter), charter.witness_faults(state.charter))
     return open_witnessed(clock.checkpoint, parse_vkey(founding.log_key), witnesses)
 
 

@@ -59,14 +59,15 @@ class CrashingFiles(TileFiles):
     point = ""
 
     def _write(self, path, data):
-        late = self.size >= 2 * BATCH
-        if late and self.point == "some tiles":
+        is_checkpoint = path == "checkpoint"
+        is_third = self.size >= (3 * BATCH if is_checkpoint else 2 * BATCH)  # the checkpoint comes after its tiles
+        if is_third and self.point == "some tiles" and not is_checkpoint:
             (self.folder / f"{path}.new").write_bytes(data[: len(data) // 2])
             die()
-        if late and self.point == "tiles, no checkpoint" and path == "checkpoint":
+        if is_third and self.point == "tiles, no checkpoint" and is_checkpoint:
             die()
         super()._write(path, data)
-        if late and self.point == "published, not answered" and path == "checkpoint":
+        if is_third and self.point == "published, not answered" and is_checkpoint:
             die()
 
 

@@ -1,6 +1,5 @@
 """A center killed at any point loses nothing that it answered, and never signs two histories."""
 
-import base64
 import itertools
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from crashing_center import AUTHOR, BATCH, LOG, Key, open_center, statement  # noqa: E402 - needs the path above
+from crashing_center import BATCH, LOG, Key, open_center, statement
 
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import MemberId
@@ -52,14 +51,13 @@ def check(folder, answered, seen):
             assert parse_envelope(entries[index]).predicate == {"number": number}
         for checkpoint in seen:
             root = Frontier().extend(leaf_hash(entry) for entry in entries[: checkpoint.size]).root()
-            assert (checkpoint.size, checkpoint.root) <= (size, root)
+            assert checkpoint.size <= size
             assert checkpoint.root == root
         repeated = sequencer.submit(statement(0))
         sequencer.step()
         assert repeated.result(0) == 0
         body = Checkpoint(LOG.origin, size, sequencer.head().root).body()
-        sequencer_note = sequencer.head().note + cosign(body, MEMBER, WITNESS, 1)
-        (folder / "www/checkpoint").write_text(sequencer_note)
+        (folder / "www/checkpoint").write_text(sequencer.head().note + cosign(body, MEMBER, WITNESS, 1))
         audit_log(TileFiles(folder / "www").read, LOG.key, Witnesses({MEMBER: WITNESS.public}))
         return size
     finally:
@@ -101,10 +99,3 @@ def test_a_center_killed_again_and_again_at_any_time_keeps_every_answer(tmp_path
 
     assert len({index for index, _ in answered}) == len(answered)
     assert len(answered) >= 3 * BATCH
-
-
-def test_the_key_that_signed_before_a_crash_signs_after_it(tmp_path):
-    store, sequencer = open_center(tmp_path)
-    assert sequencer.head().note.startswith(f"{LOG.origin}\n0\n{base64.b64encode(Frontier().root()).decode()}\n")
-    assert AUTHOR.public != LOG.key.public
-    store.close()

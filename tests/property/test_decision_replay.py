@@ -97,7 +97,8 @@ steps = st.builds(
         ["ballot"] * 6
         + ["all vote yes", "sign"] * 5
         + ["operations", "project", "agreement", "agreement", "standing", "accession", "status"] * 2
-        + ["take back", "leave", "withdraw"] + ["accede"] * 3
+        + ["take back", "leave", "withdraw"]
+        + ["accede"] * 3
     ),
     member=st.sampled_from(EVERYONE),
     target=st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 9]),

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from serai.charter.constitution import Charter
-from serai.charter.state import witness_keys
+from serai.charter.state import witness_faults, witness_keys
 from serai.errors import Malformed, Missing, Unverified
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, digest_of
@@ -36,7 +36,7 @@ from serai.state import State, advance
 from serai.storage.log import StoredEntry
 from serai.transport.port import Center
 
-_CHECKPOINT: Final = "checkpoint"
+CHECKPOINT: Final = "checkpoint"
 _WITNESSED: Final = "witnessed"
 _FORK: Final = "fork"
 _BATCH: Final = 4096  # entries read at a time when replaying from the disk
@@ -78,7 +78,7 @@ class View:
     def quorum(self) -> int:
         """How many members must cosign; 0 before there is a charter."""
         charter = self.state.charter
-        return 0 if charter.charter is None else Witnesses(witness_keys(charter), charter.charter.faulty).quorum
+        return 0 if charter.charter is None else Witnesses(witness_keys(charter), witness_faults(charter)).quorum
 
 
 class LogKeeper(Protocol):
@@ -206,7 +206,7 @@ class Mirror:
         if not fetched:
             return before
         stored = [StoredEntry(_name(entry), entry) for entry in fetched]
-        self._store.mirror(before.size, stored, {_CHECKPOINT: note.encode()})
+        self._store.mirror(before.size, stored, {CHECKPOINT: note.encode()})
         self._remember(roots)
         state = before.state
         for entry in fetched:
@@ -229,7 +229,7 @@ class Mirror:
         charter = view.state.charter
         if charter.charter is None or not charter.in_force:
             return view
-        witnesses = Witnesses(witness_keys(charter), charter.charter.faulty)
+        witnesses = Witnesses(witness_keys(charter), witness_faults(charter))
         witnessed = open_witnessed(note, self._key, witnesses)
         if witnessed.checkpoint.size < view.witnessed_size or witnessed.checkpoint.size > view.size:
             return view
@@ -262,7 +262,7 @@ class Mirror:
             self._remember(roots)
             for entry in entries:
                 state = advance(state, entry)
-        note = (self._store.get(_CHECKPOINT) or b"").decode()
+        note = (self._store.get(CHECKPOINT) or b"").decode()
         if size and frontier.root() != open_checkpoint(parse_note(note), self._key).root:
             raise Unverified(
                 "mirror-damaged", "the mirrored entries do not have the root they had; mirror the log anew"

@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from serai.agent.mirror import LogKeeper, Mirror, View
+from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
 from serai.errors import Malformed, Misconfigured, Missing, Unavailable
 from serai.kernel.keys import Role
 from serai.kernel.records import from_json
 from serai.kernel.statement import Body, sign_body
+from serai.ledger.checkpoint import parse_checkpoint
+from serai.ledger.note import parse_note
 from serai.state import State
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
@@ -104,9 +106,13 @@ class _Overlay(LogKeeper):
 
     def __init__(self, mirrored: LogStore | None) -> None:
         self._mirrored = mirrored
-        self._known = mirrored.size if mirrored else 0
         self._later: list[bytes] = []
         self._values: dict[str, bytes] = {}
+        note = mirrored.get(CHECKPOINT) if mirrored else None
+        # The agent may add entries at any moment: only those under the checkpoint read here are taken.
+        self._known = parse_checkpoint(parse_note(note.decode()).text).size if note else 0
+        if note:
+            self._values[CHECKPOINT] = note
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ interval of a difference.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isqrt
+from math import ceil, floor, isqrt
 from typing import Final
 
 from serai.errors import Malformed
@@ -113,8 +113,8 @@ def wilson(successes: int, trials: int, z: Fraction = Z_95) -> Interval:
     center = (share + square / (2 * trials)) / scale
     spread = square * (share * (1 - share) / trials + square / (4 * trials * trials)) / (scale * scale)
     half = _root_up(spread)
-    low = Fraction((center - half) * _GRID // 1, _GRID)
-    high = -Fraction(-(center + half) * _GRID // 1, _GRID)
+    low = Fraction(floor((center - half) * _GRID), _GRID)
+    high = Fraction(ceil((center + half) * _GRID), _GRID)
     # At 0 and at 1 the exact interval touches the end; outward rounding would pass it.
     return Interval(max(low, Fraction(0)), min(high, Fraction(1)))
 
@@ -186,6 +186,6 @@ def _f1(counts: Mapping[str, int]) -> Fraction | None:
 
 def _root_up(value: Fraction) -> Fraction:
     """The smallest multiple of 10^-9 that is at least the square root."""
-    scaled = -(-value * _GRID * _GRID // 1)  # ceiling
+    scaled = ceil(value * _GRID * _GRID)
     root = isqrt(scaled)
-    return Fraction(root if root * root >= value * _GRID * _GRID else root + 1, _GRID)
+    return Fraction(root if root * root == scaled else root + 1, _GRID)

@@ -34,8 +34,10 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
         Unavailable: the disk is full.
 
     """
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = dataclasses.replace(read_settings(folder), **given)
+    settings = read_settings(folder)
+    settings = dataclasses.replace(
+        settings, host=settings.host if host is None else host, port=settings.port if port is None else port
+    )
     replay = Replay(_read_charter(settings))
 
     def background(parts: CenterParts) -> Sequence[BackgroundPart]:

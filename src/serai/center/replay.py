@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from serai.charter.constitution import Charter
-from serai.charter.state import holder_of, witness_keys
+from serai.charter.state import holder_of, witness_faults, witness_keys
 from serai.errors import Malformed, Refused, Unverified
 from serai.kernel.envelope import Envelope
 from serai.kernel.ids import Digest, KeyId
@@ -96,7 +96,7 @@ class Replay:
         state = self.current().charter
         if state.charter is None:
             return self._witnesses
-        return Witnesses(witness_keys(state), state.charter.faulty)
+        return Witnesses(witness_keys(state), witness_faults(state))
 
     def find_key(self, key: KeyId) -> bytes | None:
         """The raw public key of an id, if somebody in the charter holds it."""

@@ -122,7 +122,7 @@ def _add_log_routes(app: FastAPI, service: CenterService) -> None:
 
     @app.post("/entries", response_model=SubmitReply)
     async def submit(request: Request) -> Response:
-        index = asyncio.wrap_future(service.log.submit(await request.body()))
+        index = asyncio.wrap_future(service.hand_in(await request.body()))
         try:
             return _json(SubmitReply(index=await asyncio.wait_for(index, SUBMIT_TIMEOUT_S)))
         except TimeoutError as error:

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,8 @@ class CenterService:
         self.log = log
         self.blobs = blobs
         self.keys = keys
+        self.before_submit: Callable[[], None] = lambda: None
+        """Called before each entry is handed in, such as to let log time catch up first."""
         self._changed = threading.Condition()
         log.subscribe(self._notify)
 
@@ -74,10 +77,15 @@ class CenterService:
             witnessed=newest.note if newest is not None and newest.size > witnessed else None,
         )
 
+    def hand_in(self, entry: bytes) -> Future[int]:
+        """Hand in an entry; its index comes when it is in the log."""
+        self.before_submit()
+        return self.log.submit(entry)
+
     def submit(self, entry: bytes) -> int:
         """Have an entry put into the log, see ``Center``."""
         try:
-            return self.log.submit(entry).result(SUBMIT_TIMEOUT_S)
+            return self.hand_in(entry).result(SUBMIT_TIMEOUT_S)
         except TimeoutError as error:
             raise log_stalled() from error
 

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from typing import Final
 
 from serai.center.bodies import RequestBody
-from serai.errors import Refused
+from serai.errors import Refused, SeraiError
 from serai.kernel.ids import Digest
 from serai.storage.blobs import BlobStore, BlobWriter
 
@@ -35,6 +35,10 @@ async def store_blob(body: RequestBody, digest: Digest, store: BlobStore, max_by
             await writing
         # Shielded, because a commit that has begun in a thread must not be aborted beside it.
         await asyncio.shield(writing := loop.run_in_executor(threads, _commit, writer, digest))
+    except SeraiError:
+        if writing is not None:
+            await asyncio.wait({writing})  # whoever hears of the failure finds nothing left of the blob
+        raise
     finally:
         _abort_after(writing, writer)
 

@@ -1,8 +1,9 @@
 """Signed statements: in-toto Statement v1 inside a DSSE v1 envelope.
 
 One entry of the log is one envelope with one signature. The statement's id is
-the SHA-256 of what is signed (the DSSE pre-authentication encoding), so that
-neither base64 spelling nor a second signature can give one statement two ids.
+the SHA-256 of what is signed (the DSSE pre-authentication encoding), which names
+the signer. So neither base64 spelling nor a second signature can give one
+statement two ids, and no two members' statements share one.
 
 Sources: github.com/secure-systems-lab/dsse (protocol.md v1.0.2);
 in-toto attestation framework, spec/v1/statement.md.
@@ -26,6 +27,7 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _KIND_PREFIX: Final = "urn:serai:"
 _KIND_SUFFIX: Final = ":v1"
 _NONCE: Final = "nonce"
+_SIGNER: Final = "signer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Envelope:
         id: SHA-256 of the pre-authentication encoding; names the statement.
         kind: what is said, such as ``ballot``.
         subject: digests of what it is about, by name.
-        predicate: what is said, as JSON, without the nonce.
+        predicate: what is said, as JSON, without signer and nonce.
         signer: id of the signing key (a hint until verified).
 
     """
@@ -66,7 +68,7 @@ def sign_statement(
 
     Args:
         kind: what is said, such as ``ballot``.
-        predicate: what is said, as JSON; ``nonce`` is no field of it.
+        predicate: what is said, as JSON; ``nonce`` and ``signer`` are no fields of it.
         subject: digests of what it is about, by name.
         signer: whoever says it.
         nonce: makes this statement another than an equal one said before, such as
@@ -79,7 +81,7 @@ def sign_statement(
     payload = canonical(
         {
             "_type": STATEMENT_TYPE,
-            "predicate": {**predicate, _NONCE: nonce.hex()} if nonce else predicate,
+            "predicate": {**predicate, _SIGNER: key_id(signer.public), **({_NONCE: nonce.hex()} if nonce else {})},
             "predicateType": f"{_KIND_PREFIX}{kind}{_KIND_SUFFIX}",
             "subject": [{"digest": {"sha256": subject[name]}, "name": name} for name in sorted(subject)],
         }
@@ -121,12 +123,16 @@ def parse_envelope(entry: bytes) -> Envelope:
     predicate = statement["predicate"]
     if not isinstance(predicate, Mapping):
         raise Malformed("statement-predicate", "expected the predicate to be an object")
+    signer = KeyId(parse_digest(str(signature["keyid"])))
+    if predicate.get(_SIGNER) != signer:
+        # Else two keys could make statements of one id, and whoever came second would be taken for a repetition.
+        raise Malformed("statement-signer", f"expected the predicate to name its signer, {signer[:12]}")
     return Envelope(
         id=digest_of(_pae(payload)),
         kind=_kind(statement["predicateType"]),
         subject=_subject(statement["subject"]),
-        predicate={name: value for name, value in predicate.items() if name != _NONCE},
-        signer=KeyId(parse_digest(str(signature["keyid"]))),
+        predicate={name: value for name, value in predicate.items() if name not in {_NONCE, _SIGNER}},
+        signer=signer,
         signature=_base64(signature["sig"]),
         payload=payload,
     )

@@ -48,7 +48,7 @@ def shuffled(rows: int, inner: InnerSgd, context: Context) -> Iterator[npt.NDArr
     """Fresh permutations one after another; the last batch of each may be smaller."""
     generator = context.generator()
     taken = 0
-    while True:
+    while rows:
         permutation = generator.permutation(rows)
         for start in range(0, rows, inner.batch):
             if taken == inner.steps:

@@ -195,7 +195,7 @@ class Federation:
             parties: who signs; all members if empty.
 
         """
-        parties = parties or list(self.members)
+        signing: Sequence[str] = parties or list(self.members)
         text = AgreementText(
             title="Joint work",
             language="en",
@@ -214,9 +214,9 @@ class Federation:
         )
         for name in self.members:
             self.say(name, Ballot(proposal=proposal, choice=Choice.YES))
-        for name in parties:
+        for name in signing:
             self.say(name, AgreementSign(agreement=proposal))
-        for name in parties:
+        for name in signing:
             self.grant(name, proposal, terms.offer)
         self.settle()
         return proposal
@@ -243,7 +243,7 @@ class Federation:
     def plan(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> RunPlan:
         """A plan over every open grant of an agreement, not yet said."""
         grants = [grant for grant in self.state.zones.grants.values() if grant.body.agreement == agreement]
-        offers = {grant.member: grant.body.offer for grant in grants if grant.revoked is None}
+        offers = {str(grant.member): grant.body.offer for grant in grants if grant.revoked is None}
         params = dict(params or {})
         program = build(recipe, params, {})
         return RunPlan(

@@ -51,8 +51,9 @@ class Context:
         seed: 32 bytes from run, member and round: all randomness of the step comes from it.
         member: who computes.
         memory: what this member keeps from round to round of this run, and shows
-            nobody. A zone stores it before it uploads, so that a step repeated
-            after a crash begins from the same memory; losing it costs a method
+            nobody; a step may change it. A zone hands in a copy and keeps the
+            changed one together with the journalled upload, so that a step repeated
+            after a crash begins from the same memory. Losing it costs a method
             speed, never correctness.
 
     """

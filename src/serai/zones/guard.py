@@ -17,7 +17,7 @@ step  name             denies when
 4     freshness        the newest witness time is too old, or lies in the future
 5     replay           entries are missing from the replay, a fork is known, or a halt
 6     signature        the request's signature or its key's role does not hold
-7     inclusion        the request is not under the witnessed checkpoint, or came before
+7     inclusion        request, offer or grant are not witnessed yet, or it came before
 8     agreement        the cited agreement is not in force now
 9     parties          requester, this member or a participant is no party, or suspended
 10    scope            the action is not in scope, or no grant covers the data
@@ -156,6 +156,14 @@ def _inclusion(admission: Admission) -> Iterator[Denied]:
         yield Denied("guard 7", f"the request is entry {request.index}, a quorum has witnessed {size}; wait for it")
     if request.seen:
         yield Denied("guard 7", f"this zone answered request {request.id[:12]} before")
+    if admission.data is not None:
+        # What permits must be witnessed too; what forbids counts as soon as it is seen.
+        for record in (admission.data.offer, admission.data.grant):
+            if record is not None and record.at.index >= size:
+                kind = record.body.KIND
+                yield Denied(
+                    "guard 7", f"the {kind} is entry {record.at.index}, a quorum has witnessed {size}; wait for it"
+                )
 
 
 def _agreement(admission: Admission) -> Iterator[Denied]:

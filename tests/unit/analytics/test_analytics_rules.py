@@ -30,6 +30,7 @@ def offer(id_, member):
     return OfferRecord(id=id_, member=member, body=body, at=Instant(1, 1))
 
 
+FULL = {"n": 4, **{f"label{number}": 1 for number in range(MAX_COUNTS - 1)}}
 ZONES = ZonesState(offers=Map({OFFER: offer(OFFER, BERN), THEIRS: offer(THEIRS, CUSCO)}))
 
 
@@ -107,7 +108,7 @@ def test_counts_that_cannot_all_be_true_are_told_apart(counts, says):
 
 
 @pytest.mark.parametrize(
-    "counts", [{"n": 1}, {"n": 5, "correct": 5}, BODY.counts, {**BODY.counts, "correct": 7}, {"n": 5, "sse": 0}]
+    "counts", [{"n": 1}, {"n": 5, "correct": 5}, BODY.counts, {**BODY.counts, "correct": 7}, {"n": 5, "sse": 0}, FULL]
 )
 def test_counts_that_can_be_true_are_let_through(counts):
     assert find_contradiction(counts) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serai.analytics.metrics import correct_of, difference, gains, pool, score, wilson
+from serai.analytics.metrics import _root_up, correct_of, difference, gains, pool, score, wilson
 from serai.errors import Malformed
 from serai.kernel.ids import MemberId
 
@@ -34,8 +34,11 @@ def test_counts_that_nobody_reported_leave_their_scores_unknown():
     assert (scores.precision, scores.recall, scores.specificity, scores.f1) == (None, None, None, None)
     assert score({"n": 4}).accuracy is None
     assert score({"n": 0, "correct": 0}).accuracy_95 is None
-    with pytest.raises(Malformed, match="count n"):
-        score({"correct": 3})
+    assert score({"n": 4, "tp": 2}).precision is None
+    assert score({"n": 4, "fp": 2}).precision is None
+    for counts, says in (({"correct": 3}, "among correct"), ({}, "among no counts")):
+        with pytest.raises(Malformed, match=says):
+            score(counts)
 
 
 def test_right_answers_are_counted_directly_or_from_the_confusion_matrix():
@@ -92,6 +95,13 @@ def test_outward_rounding_never_claims_more_than_the_exact_interval(case):
     interval = wilson(successes, trials)
     for end in (interval.low, interval.high):
         assert (share - end) ** 2 >= square * end * (1 - end) / trials
+
+
+def test_a_root_is_exact_where_it_can_be_and_rounded_up_elsewhere():
+    assert _root_up(Fraction(1, 4)) == Fraction(1, 2)
+    assert _root_up(Fraction(0)) == 0
+    assert _root_up(Fraction(2)) == Fraction(1_414_213_563, 10**9)
+    assert _root_up(Fraction(1, 10**30)) == Fraction(1, 10**9)
 
 
 def test_counts_that_do_not_fit_have_no_interval():

@@ -119,6 +119,13 @@ def test_a_charter_tolerates_fewer_faults_than_a_third_of_its_members(make_chart
         make_charter(("a", "b", "c"), faulty=1)
 
 
+def test_a_charter_has_a_real_operator_key_and_a_notice_that_ends(make_charter):
+    with pytest.raises(ValueError, match="operator key of 32 bytes, got 3"):
+        make_charter(operator=b"key")
+    with pytest.raises(ValueError, match="notice_ms"):
+        make_charter(notice_ms=-1)
+
+
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [

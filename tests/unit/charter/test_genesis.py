@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from serai.charter.agreements import Life
 from serai.charter.constitution import genesis_of
 from serai.charter.members import KeyHolder, Standing
-from serai.charter.rules import judge_speaker
+from serai.charter.rules import judge, judge_speaker
 from serai.charter.state import (
     CharterState,
     apply,
@@ -16,6 +16,7 @@ from serai.charter.state import (
     holder_of,
     in_good_standing,
     life_of,
+    obliged_by,
     parties_of,
     standing_of,
     witness_faults,
@@ -125,6 +126,7 @@ def test_what_is_not_there_permits_nothing(center):
     nothing = "0" * 64
     assert life_of(center.state, nothing, center.at) is Life.UNKNOWN
     assert parties_of(center.state, nothing, center.at) == frozenset()
+    assert obliged_by(center.state, nothing, center.at) == frozenset()
     assert standing_of(center.state, "z", center.at) is Standing.UNKNOWN
     assert not in_good_standing(center.state, "z", center.at)
     with pytest.raises(Missing, match="no proposal 000000000000"):
@@ -134,3 +136,11 @@ def test_what_is_not_there_permits_nothing(center):
 def test_the_operator_may_speak_once_the_charter_is_in_force(center):
     said = Said("0" * 64, ProposalOpen(topic="x", title="", text=""), "operator", Role.OPERATOR, "0" * 64, "0" * 64)
     assert not isinstance(judge_speaker(center.state, said, center.at), Denied)
+
+
+def test_a_statement_of_another_room_is_a_mistake_and_not_a_denial(center):
+    clock = Said("0" * 64, Clock(checkpoint=""), "operator", Role.OPERATOR, "0" * 64, "0" * 64)
+    with pytest.raises(AssertionError, match="expected a statement of the charter room"):
+        judge(center.state, clock, center.at)
+    with pytest.raises(AssertionError, match="expected a statement of the charter room"):
+        apply(center.state, clock, center.at)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serai.charter.agreements import Life
 from serai.charter.articles import HALF, Base, Criterion
 from serai.charter.decision import Choice, Result
 from serai.charter.members import Standing
@@ -15,6 +16,7 @@ from serai.charter.state import (
     witness_keys,
 )
 from serai.charter.statements import (
+    AgreementChange,
     AgreementSign,
     AgreementWithdraw,
     Ballot,
@@ -221,3 +223,29 @@ def test_participants_are_named_where_the_article_counts_them(make_center, make_
         topic="agreement", title="T", text="t", participants=("a",), agreement=make_text(invited=("d", "e"))
     )
     assert "those it invites" in center.refuse("a", padded).reason
+
+
+def test_a_member_that_acceded_after_the_opening_is_not_in_its_electorate(center, make_record):
+    accession = center.open("accession", accession=make_record("f"))
+    center.vote(accession, "yes", *"abcd")
+    center.wait(50)
+    proposal = center.open()
+    center.wait(50)
+    center.do("f", MemberAccede(accession=accession), Role.ROOT)
+    denied = center.refuse("f", Ballot(proposal=proposal, choice=Choice.YES))
+    assert denied.reason == "the electorate was frozen at the opening, and f is not in it"
+
+
+def test_participants_of_a_change_to_an_agreement_are_its_parties(make_center, make_charter, make_majority):
+    programme = make_majority(
+        criteria=(Criterion(share=HALF), Criterion(share=HALF, base=Base.PARTICIPANTS)), quorum=None
+    )
+    center = make_center(make_charter(articles={**make_charter().articles, "agreement": programme})).found()
+    agreement = center.agreement("d", "e")
+    end = AgreementChange(agreement=agreement, action="terminate")
+    padded = ProposalOpen(topic="agreement", title="T", text="t", participants=("a",), status=end)
+    assert "the agreement's parties" in center.refuse("a", padded).reason
+    termination = center.open("agreement", status=end)
+    center.vote(termination, "no", "e")
+    assert center.decide(termination, members=("a", "b", "c")).article == "articles.agreement, criterion 2"
+    assert center.life(agreement) is Life.IN_FORCE

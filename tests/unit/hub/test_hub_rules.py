@@ -32,6 +32,7 @@ def denied(verdict, article, says):
 
 def test_a_model_that_all_agreed_on_and_evaluated_is_released(evidence, body):
     assert judge(evidence, HubState(), said(body), AT) == GRANTED
+    assert judge(evidence, HubState(), said(replace(body, size_bytes=1)), AT) == GRANTED
     hub = apply(HubState(), said(body), AT)
     record = find_release(hub, body.model)
     assert (record.id, record.member, record.body, record.at) == (Digest("5e" * 32), "almaty", body, AT)
@@ -65,7 +66,9 @@ def test_the_model_is_the_one_the_finished_run_agreed_on(evidence, body):
     denied(judge(evidence, HubState(), said(replace(body, model=OTHER)), AT), "hub 3", "agreed on model 0d0d")
     denied(judge(replace(evidence, run=None), HubState(), said(body), AT), "hub 3", "no run")
     statistics = replace(evidence, run=replace(evidence.run, outputs=("aggregate",)))
-    denied(judge(statistics, HubState(), said(body), AT), "hub 3", "no model")
+    denied(judge(statistics, HubState(), said(body), AT), "hub 3", "declared aggregate as output, no model")
+    silent = replace(evidence, run=replace(evidence.run, outputs=()))
+    denied(judge(silent, HubState(), said(body), AT), "hub 3", "declared nothing as output")
 
 
 def test_terms_of_the_agreement_hold_for_the_model_too(evidence, body, make):

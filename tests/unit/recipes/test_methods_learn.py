@@ -92,11 +92,20 @@ def test_each_members_pull_is_in_proportion_to_its_rows():
     np.testing.assert_allclose(together["weight"], 0.1 * alone[0] + 0.9 * alone[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("outer", ["fedavg", "fedprox", "scaffold", "nesterov", "fedadam", "fedyogi", "fedadagrad"])
-def test_every_outer_optimizer_learns(outer):
-    params = {"features": "2", "lr": "0.1", "batch": "8", "steps": "20", "outer": outer}
-    if outer.startswith("feda") and outer != "fedavg":
-        params["outer_lr"] = "0.3"
+@pytest.mark.parametrize(
+    ("outer", "outer_lr"),
+    [
+        ("fedavg", "1"),
+        ("fedprox", "1"),
+        ("scaffold", "1"),
+        ("nesterov", "0.7"),
+        ("fedadam", "0.1"),
+        ("fedyogi", "0.1"),
+        ("fedadagrad", "1"),
+    ],
+)
+def test_every_outer_optimizer_learns(outer, outer_lr):
+    params = {"features": "2", "lr": "0.1", "batch": "8", "steps": "20", "outer": outer, "outer_lr": outer_lr}
     recipe = LocalSgd(params, {})
     data = {BERN: rows(1), CUSCO: rows(2)}
     model = run(recipe, data, rounds=10)

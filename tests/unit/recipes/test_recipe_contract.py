@@ -8,6 +8,7 @@ import pytest
 from serai.aggregation.codec import check, decode, encode
 from serai.errors import Malformed, Missing, Refused
 from serai.kernel.ids import MemberId
+from serai.recipes import registry
 from serai.recipes.parameters import Parameters
 from serai.recipes.registry import RECIPES, build, code_digest
 from serai.training.methods import Context, Data
@@ -101,6 +102,19 @@ def test_evaluation_counts_every_held_back_row_once(recipe):
         assert counts["correct"] == counts["tp"] + counts["tn"]
 
 
+def test_what_a_member_remembers_can_be_stored_and_taken_up_again(recipe):
+    kept, model, data = {}, recipe.initial(), rows_of("bern")
+    for number in range(2):
+        now = Context(round=number, seed=bytes(32), member=MemberId("bern"), memory=kept)
+        model = recipe.combine(model, recipe.contribute(model, data, now).astype(np.float64), 1)
+    stored = dict(read_model(model_bytes(kept)))
+    first, again = (
+        recipe.contribute(model, data, Context(round=2, seed=bytes(32), member=MemberId("bern"), memory=memory))
+        for memory in (kept, stored)
+    )
+    np.testing.assert_array_equal(first, again)
+
+
 def test_outputs_are_named_as_agreements_name_them(recipe):
     assert set(recipe.outputs) <= {"aggregate", "model", "metrics"}
 
@@ -149,8 +163,6 @@ def test_each_recipe_is_pinned_by_its_own_digest():
 
 def test_a_changed_outer_optimizer_changes_the_digest_of_the_recipe_that_uses_it(monkeypatch):
     before = code_digest("local_sgd"), code_digest("newton")
-    from serai.recipes import registry
-
     original = registry._source
     monkeypatch.setattr(
         registry, "_source", lambda module: original(module) + b"#" * (module == "serai.training.outer")

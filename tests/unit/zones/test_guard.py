@@ -147,6 +147,7 @@ LIMITS = [
     bent("log", newest_witness_ms=11_000),
     bent("log", replayed_size=51),
     bent("request", index=0),
+    with_data(offer=offer_record(at=Instant(49, 1)), grant=grant_record(at=Instant(49, 1))),
     bent("facts", rows=50),
     replace(GOOD, budgets=(Budget(name="cpu_s", limit=0, spent=0, requested=0),)),
 ]
@@ -174,6 +175,8 @@ CASES = [
     ("inclusion", bent("request", index=None), "not shown to be in the log"),
     ("inclusion", bent("request", index=50), "witnessed 50"),
     ("inclusion", bent("request", seen=True), "before"),
+    ("inclusion", with_data(offer=offer_record(at=Instant(50, 1))), "the offer is entry 50, a quorum has witnessed 50"),
+    ("inclusion", with_data(grant=grant_record(at=Instant(50, 1))), "the grant is entry 50, a quorum has witnessed 50"),
     *(("agreement", bent("agreement", life=life), life.value) for life in Life if life is not Life.IN_FORCE),
     ("parties", bent("agreement", parties=ALL - {ALMATY}), "almaty is not a party"),
     ("parties", bent("agreement", parties=ALL - {BERN}), "bern is not a party"),

@@ -95,6 +95,11 @@ def test_an_offer_that_could_not_be_used_or_enforced_is_refused_when_it_is_made(
     denied(log.say("bern", replace(OFFER, **changes)), article, says)
 
 
+def test_an_offer_of_a_single_row_is_an_offer(log):
+    offer = log.say("bern", replace(OFFER, rows=1))
+    assert is_offer_open(log.zones, offer, log.at)
+
+
 def test_only_the_owner_takes_an_offer_back_and_only_once(log):
     offer = log.say("bern", OFFER)
     denied(log.say("almaty", OfferWithdraw(offer=offer)), "zones 4", "bern's")

@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
+from serai.center.main import start as start_center
 from serai.charter.presets import PRESETS
-from serai.cli.centers import start_center
 from serai.cli.charters import NewCenter, found_center
 from serai.cli.founding import read_members
 from serai.cli.output import count, emit, json_option
@@ -99,6 +99,8 @@ def _weights(texts: Sequence[str]) -> dict[str, dict[str, int]]:
 
 @click.command()
 @_home
-def start(home: Path) -> None:
+@click.option("--host", help="Address to listen on  [default: as center.toml says]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 picks one  [default: as center.toml says]")
+def start(home: Path, host: str | None, port: int | None) -> None:
     """Run the center until it is told to stop; it writes `ready URL` once it answers."""
-    start_center(home)
+    start_center(home, host, port)

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import click
 
-from serai.agent.session import Session
-from serai.agent.settings import load_settings
 from serai.charter.decision import Choice
 from serai.charter.state import life_of, outcome_of
 from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot
 from serai.cli.find import find_id
 from serai.cli.output import emit, home_option, json_option, short
 from serai.cli.proposals import read_proposal
-from serai.cli.voice import say
+from serai.cli.voice import open_session, say
 from serai.kernel.keys import Role
 
 
@@ -22,7 +20,7 @@ from serai.kernel.keys import Role
 @json_option
 def propose(home: Path, file: Path, *, as_json: bool) -> None:
     """Open the proposal in FILE: TOML, or Markdown whose clauses carry their terms."""
-    said = say(Session(load_settings(home)), read_proposal(file), Role.DELEGATE)
+    said = say(open_session(home), read_proposal(file), Role.DELEGATE)
     outcome = outcome_of(said.state.charter, said.id, said.state.now)
     text = f"Proposed, entry {said.index}, proposal {short(said.id)}: {outcome.reason}."
     emit({"proposal": said.id, "entry": said.index, "result": outcome.result.value}, text, as_json=as_json)
@@ -37,7 +35,7 @@ def propose(home: Path, file: Path, *, as_json: bool) -> None:
 @json_option
 def vote(home: Path, proposal: str, choice: str, reason: str, amendment: str | None, *, as_json: bool) -> None:
     """Cast the member's ballot on PROPOSAL; a later one replaces an earlier one."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     id_ = find_id(session.state().charter.proposals, proposal, "proposal")
     body = Ballot(proposal=id_, choice=Choice(choice), reason=reason, amendment=amendment)
     said = say(session, body, Role.DELEGATE)
@@ -53,7 +51,7 @@ def vote(home: Path, proposal: str, choice: str, reason: str, amendment: str | N
 @json_option
 def sign(home: Path, agreement: str, *, as_json: bool) -> None:
     """Become party to AGREEMENT."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     id_ = find_id(session.state().charter.agreements, agreement, "agreement")
     said = say(session, AgreementSign(agreement=id_), Role.DELEGATE)
     life = life_of(said.state.charter, id_, said.state.now)
@@ -68,7 +66,7 @@ def sign(home: Path, agreement: str, *, as_json: bool) -> None:
 @json_option
 def withdraw(home: Path, agreement: str, reason: str, *, as_json: bool) -> None:
     """Leave AGREEMENT; the member's data stop at once, its duties after the notice."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     id_ = find_id(session.state().charter.agreements, agreement, "agreement")
     said = say(session, AgreementWithdraw(agreement=id_, reason=reason), Role.DELEGATE)
     emit(

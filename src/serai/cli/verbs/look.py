@@ -15,6 +15,7 @@ from serai.cli.find import find_id
 from serai.cli.founding import CHARTER_FILE, read_record
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.reading import Line, read_lines
+from serai.cli.voice import open_session
 from serai.errors import Misconfigured
 
 _some_home = click.option(
@@ -33,7 +34,7 @@ def log(home: Path | None, center: str | None, first: int, *, only_void: bool, a
     if center is not None:
         state, entries = read_published(center)
     elif home is not None:
-        session = Session(load_settings(home))
+        session = open_session(home)
         state = session.state()
         entries = session.entries(0, state.size)
     else:
@@ -48,7 +49,7 @@ def log(home: Path | None, center: str | None, first: int, *, only_void: bool, a
 @json_option
 def explain(home: Path, id_: str, *, as_json: bool) -> None:
     """Say what ID is and why: clause, votes, log entry. ID may be the first characters, or #INDEX."""
-    found = explain_id(Session(load_settings(home)), id_)
+    found = explain_id(open_session(home), id_)
     value = {**_row(found.line), "facts": [{"about": about, "text": text} for about, text in found.facts]}
     emit(value, _told(found), as_json=as_json)
 
@@ -65,7 +66,7 @@ def audit(home: Path | None, center: str | None, run: str | None, *, as_json: bo
             raise Misconfigured(
                 "audit-source", "the uploads of a run are for members; give --home with a zone's folder"
             )
-        _audit_run(Session(load_settings(home)), run, as_json=as_json)
+        _audit_run(open_session(home), run, as_json=as_json)
         return
     if home is not None:
         settings = load_settings(home)

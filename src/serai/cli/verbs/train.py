@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from serai.agent.session import Session
-from serai.agent.settings import load_settings
 from serai.cli.find import find_id
 from serai.cli.output import count, emit, home_option, json_option, short
 from serai.cli.planning import Wish, plan_run
 from serai.cli.plots import format_bytes
 from serai.cli.releasing import ReleaseWish, release_model
+from serai.cli.voice import open_session
 from serai.errors import Malformed
 from serai.kernel.ids import parse_digest
 from serai.recipes.registry import RECIPES
@@ -47,7 +46,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Plan a run. It commands nobody: each zone checks it and joins, or declines with its reason."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     state = session.state()
     wish = Wish(
         agreement=find_id(state.charter.agreements, agreement, "agreement"),
@@ -79,7 +78,7 @@ def run(
 @json_option
 def release(home: Path, run: str, title: str, license_: str, text: str, *, as_json: bool) -> None:
     """Release the model that RUN agreed on, with every member's evaluation."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     id_ = find_id(session.state().runs.plans, run, "run")
     done = release_model(session, ReleaseWish(run=id_, title=title, license=license_, text=text))
     said = f"Released, entry {done.said.index}: model {done.model}, {format_bytes(done.size_bytes)}."

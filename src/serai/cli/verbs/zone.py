@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from serai.agent import app
-from serai.agent.session import Session
+from serai.agent.app import run as run_agent
 from serai.agent.settings import load_settings
 from serai.cli import datasets
 from serai.cli.find import find_id
 from serai.cli.founding import MEMBER_FILE, NewMember, init_zone, join_center
 from serai.cli.output import emit, home_option, json_option, short
+from serai.cli.voice import open_session
 
 
 @click.command()
@@ -50,7 +50,7 @@ def join(home: Path, charter: Path, center: str, *, as_json: bool) -> None:
 @home_option
 def start(home: Path) -> None:
     """Run the zone's agent: mirror, witness, guard and trainer, until it is told to stop."""
-    app.run(load_settings(home))
+    run_agent(load_settings(home))
 
 
 @click.command()
@@ -59,7 +59,7 @@ def start(home: Path) -> None:
 @json_option
 def offer(home: Path, dataset: str, *, as_json: bool) -> None:
     """Describe DATASET of zone.toml to the other members, without showing it."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     said = datasets.offer(session, dataset)
     text = f"{dataset} is offered, entry {said.index}, offer {short(said.id)}. Nobody can use it before you grant it."
     emit({"offer": said.id, "entry": said.index}, text, as_json=as_json)
@@ -73,7 +73,7 @@ def offer(home: Path, dataset: str, *, as_json: bool) -> None:
 @json_option
 def grant(home: Path, offer: str, agreement: str, terms: tuple[str, ...], *, as_json: bool) -> None:
     """Let runs under AGREEMENT use the dataset of OFFER."""
-    session = Session(load_settings(home))
+    session = open_session(home)
     state = session.state()
     said = datasets.grant(
         session,
@@ -94,7 +94,7 @@ def grant(home: Path, offer: str, agreement: str, terms: tuple[str, ...], *, as_
 @json_option
 def withdraw(home: Path, statement: str, *, as_json: bool) -> None:
     """Take back an offer or a grant; its use ends at once."""
-    said = datasets.withdraw(Session(load_settings(home)), statement)
+    said = datasets.withdraw(open_session(home), statement)
     emit({"entry": said.index}, f"Taken back, entry {said.index}. No run may use it from there on.", as_json=as_json)
 
 

@@ -1,0 +1,273 @@
+"""A bloc of real processes on loopback, for tests that kill and for benchmarks that measure.
+
+    with ProcessBloc(folder, {"bern": rows, "lima": rows}) as bloc:
+        run = bloc.train(bloc.agree(), "newton", rounds=5, params={"features": "3"})
+        bloc.wait_for_model(run)
+
+Every process is started and ended by its id; nothing outlives the ``with``.
+"""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from serai.agent.session import Session
+from serai.agent.settings import load_settings
+from serai.agent.vault import Vault
+from serai.aggregation.state import final_model
+from serai.charter.agreements import AgreementText, Clause
+from serai.charter.decision import Choice
+from serai.charter.statements import AgreementSign, Ballot, ProposalOpen
+from serai.errors import Unavailable
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Role
+from serai.kernel.statement import Body
+from serai.recipes.registry import build, code_digest
+from serai.state import Jobs, State
+from serai.training.statements import Action, RunPlan
+from serai.training.tensors import digest_model
+from serai.zones.statements import Column, Grant, Offer
+
+READY_S: Final = 30.0
+ORIGIN: Final = "center.test/serai"
+Rows = Sequence[Sequence[float]]
+
+
+class ProcessBloc:
+    """A center and one agent a member, each a process of its own.
+
+    Args:
+        folder: where they keep their files.
+        tables: each member's rows; the last number of each is the label.
+        round_ms: how long rounds wait for a member that is away.
+
+    """
+
+    def __init__(self, folder: Path, tables: Mapping[str, Rows], round_ms: int = 120_000) -> None:
+        self.folder = folder
+        self.round_ms = round_ms
+        self._tables = tables
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._sessions: dict[str, Session] = {}
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        """Found the center and start everybody."""
+        try:
+            self._found()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End every process."""
+        self.stop()
+
+    @property
+    def members(self) -> Sequence[str]:
+        """The members, in order."""
+        return list(self._tables)
+
+    def start(self, name: str) -> None:
+        """Start the center, or a member's agent, and wait until it says that it is ready."""
+        if name == "center":
+            port = self.url.rsplit(":", 1)[-1] if self.url else "0"
+            command = ["center", "start", "--home", str(self.folder / name), "--port", port]
+        else:
+            command = ["zone", "start", "--home", str(self.folder / name)]
+        with (self.folder / f"{name}.log").open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(  # noqa: S603  # our own program, with arguments from a test
+                [sys.executable, "-m", "serai", *command], stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        self._processes[name] = process
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        if words[:1] != ["ready"]:
+            raise Unavailable("process-not-ready", f"{name} did not start; see {self.folder / name}.log")
+        if name == "center":
+            self.url = words[1]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL: no process gets to tidy up."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """End every process: ask first, then insist."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    def pid(self, name: str) -> int:
+        """The process id of the center or of a member's agent."""
+        return self._processes[name].pid
+
+    def session(self, member: str) -> Session:
+        """A member's own look at the center."""
+        if member not in self._sessions:
+            self._sessions[member] = Session(load_settings(self.folder / member))
+        return self._sessions[member]
+
+    def state(self) -> State:
+        """What the log adds up to now."""
+        return self.session(self.members[0]).state()
+
+    def say(self, member: str, body: Body, role: Role = Role.DELEGATE) -> Digest:
+        """Put a statement into the log; its id. It must have an effect."""
+        session = self.session(member)
+        index = session.say(body, role)
+        state = session.state()
+        assert index not in state.void, f"{body.KIND} is void: {state.void[index]}"
+        return parse_envelope(session.entries(index, index + 1)[0]).id
+
+    def agree(self) -> Digest:
+        """Propose, vote, sign, offer and grant; the agreement's id."""
+        text = AgreementText(
+            title="Joint work",
+            language="en",
+            text="The parties train together.",
+            clauses=(Clause(id="1", text="The parties train together."),),
+            terms=(),
+            scope=("train", "statistics", "evaluate", "release"),
+            invited=(),
+            ratifications=2,
+            effective_ms=0,
+            expires_ms=None,
+        )
+        first = self.members[0]
+        proposal = self.say(
+            first, ProposalOpen(topic="agreement", title="Joint work", text="Shall we?", agreement=text)
+        )
+        for member in self.members:
+            self.say(member, Ballot(proposal=proposal, choice=Choice.YES))
+        for member in self.members:
+            self.say(member, AgreementSign(agreement=proposal))
+            self._grant(member, proposal)
+        return proposal
+
+    def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str]) -> Digest:
+        """Plan a run over everybody's data; its id."""
+        state = self.state()
+        offers = {str(record.member): record.id for record in state.zones.offers.values()}
+        program = build(recipe, params, {})
+        plan = RunPlan(
+            agreement=agreement,
+            title=f"{recipe} together",
+            action=Action.TRAIN,
+            purpose="research",
+            recipe=recipe,
+            code=code_digest(recipe),
+            params=params,
+            inputs={},
+            offers=offers,
+            minimum=2,
+            rounds=rounds,
+            codec=program.codec(len(offers)),
+            length=program.length,
+            initial=digest_model(program.initial()),
+            round_ms=self.round_ms,
+            outputs=program.outputs,
+        )
+        return self.say(self.members[0], plan)
+
+    def wait_for_model(self, run: Digest, timeout_s: float = 120.0) -> Digest:
+        """The model that a run ends with.
+
+        Raises:
+            Unavailable: it has not ended in time.
+
+        """
+        session = self.session(self.members[0])
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            state = session.state()
+            job = Jobs(state, state.now).get(run)
+            model = None if job is None else final_model(state.rounds, job)
+            if model is not None:
+                return model
+            session.mirror.follow(session.center, state.size, 1.0)
+        raise Unavailable(
+            "run-not-over", f"run {run[:12]} has not ended in {timeout_s} s; see the logs in {self.folder}"
+        )
+
+    def _found(self) -> None:
+        for member, rows in self._tables.items():
+            self._write_table(member, rows)
+            _serai(
+                "zone",
+                "init",
+                "--home",
+                self._home(member),
+                "--member",
+                member,
+                "--name",
+                member,
+                "--jurisdiction",
+                "XX",
+            )
+            self._add_dataset(member, len(rows[0]) - 1)
+        records = [
+            argument for member in self._tables for argument in ("--member", f"{self._home(member)}/member.json")
+        ]
+        _serai("center", "init", "--home", self._home("center"), "--name", "Bloc", "--origin", ORIGIN, *records)
+        self.start("center")
+        for member in self._tables:
+            charter = f"{self._home('center')}/charter.json"
+            _serai("zone", "join", "--home", self._home(member), "--charter", charter, "--center", self.url)
+        for member in self._tables:
+            self.start(member)
+
+    def _grant(self, member: str, agreement: Digest) -> None:
+        vault = Vault(load_settings(self.folder / member))
+        offer = Offer(
+            dataset=vault.digest("rows"),
+            title=f"{member}'s rows",
+            description="synthetic",
+            rows=vault.rows("rows"),
+            columns=(Column(name="x0", kind="number", unit="", description=""),),
+            jurisdiction="XX",
+            terms=(),
+        )
+        offered = self.say(member, offer, Role.STEWARD)
+        self.say(member, Grant(offer=offered, agreement=agreement, terms=()), Role.STEWARD)
+
+    def _home(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _write_table(self, member: str, rows: Rows) -> None:
+        header = [*(f"x{number}" for number in range(len(rows[0]) - 1)), "label"]
+        with (self.folder / f"{member}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+
+    def _add_dataset(self, member: str, width: int) -> None:
+        features = ", ".join(f'{{name = "x{n}", column = "x{n}", kind = "number"}}' for n in range(width))
+        text = (
+            f'\n[datasets.rows]\ntitle = "rows"\npath = "{self.folder / member}.csv"\n'
+            f'label = {{column = "label", above = 0}}\ntest_share = [1, 4]\nfeatures = [{features}]\n'
+        )
+        with (self.folder / member / "zone.toml").open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _serai(*arguments: str) -> None:
+    subprocess.run(  # noqa: S603  # our own program, with arguments from a test
+        [sys.executable, "-m", "serai", *arguments], check=True, stdout=subprocess.DEVNULL, env={**os.environ}
+    )
