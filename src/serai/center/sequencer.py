@@ -13,7 +13,9 @@ Crash order. Each batch passes these points, and a crash after each leaves:
    and get the same index, because a statement id is stored once.
 3. *tiles written*: files without a checkpoint that speaks of them. The next
    start writes the same bytes again.
-4. *checkpoint file replaced*: the world sees the new head.
+4. *checkpoint file replaced*: the world sees the new head. Once a quorum of
+   members cosigns, that file is the latest checkpoint they have all signed, so
+   whoever fetches the log finds one that passes an audit.
 5. *answered*: futures resolve, subscribers wake.
 
 A start reads the store from its first entry, recomputes the root, refuses to
@@ -113,6 +115,9 @@ class Sequencer:
         self._recent = RecentHeads()
         self._frontier, self._committed = self._recover()
         self._witnessed: Head | None = self._recover_witnessed()
+        if self._witnessed is not None:
+            # Its partial tiles are files of their own; a folder that was lost needs them again.
+            self._tiles.publish(self._store.read, self._witnessed.size, self._witnessed.note)
         self._publish()
 
     def start(self) -> None:
@@ -344,7 +349,7 @@ class Sequencer:
 
     def _publish(self) -> None:
         head = self._committed
-        self._tiles.publish(self._store.read, head.size, head.note)
+        self._tiles.publish(self._store.read, head.size, (self._witnessed or head).note)
         with self._lock:
             self._head = head
             self._recent.add(head)
@@ -370,6 +375,10 @@ class Sequencer:
             return
         with self._lock:
             self._witnessed = head
+        try:
+            self._tiles.announce(head.note)
+        except Unavailable as error:
+            _log.warning("the checkpoint file is behind until the next batch: %s", error)
 
 
 def _fail(submissions: Iterable[_Submission], error: SeraiError) -> None:

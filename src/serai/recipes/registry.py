@@ -34,13 +34,23 @@ def build(name: str, params: Mapping[str, str], inputs: Mapping[str, Model]) -> 
     return _find(name)(params, inputs)
 
 
-def code_digest(name: str) -> Digest:
+def source_of(module: str) -> bytes:
+    """The source of a module of this installation."""
+    package, _, leaf = module.rpartition(".")
+    return resources.files(package).joinpath(f"{leaf}.py").read_bytes()
+
+
+def code_digest(name: str, read: Callable[[str], bytes] = source_of) -> Digest:
     """What a plan's ``code`` must equal for this installation to run a recipe.
 
     SHA-256 over the names and source digests of the recipe's module and of every
     module of the training and recipes rooms that it imports, directly or not: a
     changed outer optimizer is a changed program. The serai version is not part
     of it, so a release that leaves a recipe alone leaves its digest alone.
+
+    Args:
+        name: the recipe.
+        read: gives a module's source by its dotted name.
 
     Raises:
         Missing: no such recipe is installed here.
@@ -51,7 +61,7 @@ def code_digest(name: str) -> Digest:
     while waiting:
         module = waiting.pop()
         if module not in sources:
-            sources[module] = _source(module)
+            sources[module] = read(module)
             waiting.extend(_imports(sources[module]))
     lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
     return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
@@ -62,11 +72,6 @@ def _find(name: str) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recip
     if recipe is None:
         raise Missing("recipe", f"no recipe {name!r} is installed here; there are {', '.join(RECIPES)}")
     return recipe
-
-
-def _source(module: str) -> bytes:
-    package, _, leaf = module.rpartition(".")
-    return resources.files(package).joinpath(f"{leaf}.py").read_bytes()
 
 
 def _imports(source: bytes) -> Iterator[str]:

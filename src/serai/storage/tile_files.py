@@ -45,7 +45,7 @@ class TileFiles:
         Args:
             read: gives the entries from a start up to, not including, an end.
             size: number of entries to publish.
-            note: the signed checkpoint of that size.
+            note: the signed checkpoint to show, of at most that size.
 
         Raises:
             Unavailable: the files cannot be written.
@@ -54,9 +54,21 @@ class TileFiles:
         try:
             while self._edge.size < size:
                 self._advance(read, min(size, (self._edge.size // _STEP + 1) * _STEP))
+        except OSError as error:
+            raise _unwritable(error) from error
+        self.announce(note)
+
+    def announce(self, note: str) -> None:
+        """Show another checkpoint of what is published already.
+
+        Raises:
+            Unavailable: the file cannot be written.
+
+        """
+        try:
             self._write(CHECKPOINT, note.encode())
         except OSError as error:
-            raise Unavailable("tiles-unwritable", f"the log's files cannot be written: {error}") from error
+            raise _unwritable(error) from error
 
     def read(self, path: str) -> bytes:
         """Read a published file by its path below the folder.
@@ -95,3 +107,7 @@ class TileFiles:
         fresh = target.with_name(f"{target.name}.new")
         fresh.write_bytes(data)
         fresh.replace(target)
+
+
+def _unwritable(error: OSError) -> Unavailable:
+    return Unavailable("tiles-unwritable", f"the log's files cannot be written: {error}; check space and permissions")

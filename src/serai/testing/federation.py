@@ -39,10 +39,10 @@ from serai.charter.decision import Choice
 from serai.charter.members import MemberRecord
 from serai.charter.presets import PRESETS
 from serai.charter.statements import AgreementSign, Ballot, CharterAdopt, ProposalOpen
-from serai.errors import Refused
-from serai.kernel.envelope import parse_envelope
+from serai.errors import Refused, SeraiError
+from serai.kernel.envelope import Envelope, parse_envelope
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, Signer
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
 from serai.recipes.registry import build, code_digest
@@ -54,7 +54,7 @@ from serai.storage.tile_files import TileFiles
 from serai.training.state import job_of
 from serai.training.statements import Action, RunPlan
 from serai.training.tensors import digest_model
-from serai.transport.port import Center, News
+from serai.transport.port import News
 from serai.zones.statements import Column, Grant, Offer
 
 ORIGIN: Final = "center.example/serai"
@@ -64,6 +64,9 @@ MAX_STEPS: Final = 10_000  # a bloc that has not come to rest by then never will
 
 Rows = Sequence[Sequence[float]]
 """Rows of numbers; the last one of each is the label."""
+
+Lens = Callable[[Zone], Zone]
+"""Replaces parts of a member's zone; ``serai.testing.faults`` has parts that lie, lose things or die."""
 
 
 class InProcessCenter:
@@ -101,12 +104,19 @@ class InProcessCenter:
 
 @dataclass(slots=True)
 class Member:
-    """One member's running parts."""
+    """One member's running parts.
+
+    Attributes:
+        is_up: whether its agent runs.
+        refusal: what it last refused of what a lying center sent.
+
+    """
 
     zone: Zone
     follower: Follower
     runner: Runner
     is_up: bool = True
+    refusal: SeraiError | None = None
 
     @property
     def state(self) -> State:
@@ -141,6 +151,11 @@ class Federation:
         tables: each member's rows.
         preset: the articles of the charter.
 
+    Attributes:
+        now_ms: everybody's clock, Unix milliseconds.
+        is_careful: whether the center admits only what known keys signed, and its
+            sums are proved; set it to False to give it a free hand.
+
     """
 
     def __init__(self, folder: Path, tables: Mapping[str, Rows], preset: str = "consensus") -> None:
@@ -148,16 +163,27 @@ class Federation:
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
-        self._operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
+        self.operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
         self.charter = self._charter(preset)
+        self.is_careful = True
         self.center_parts = self._build_center()
-        self.lens: Callable[[MemberId, Center], Center] = lambda _member, center: center
+        self._lenses: dict[MemberId, Lens] = {}
         self.members = {name: self._build_member(name) for name in self._tables}
 
     @property
     def center(self) -> InProcessCenter:
         """The center as members call it."""
         return InProcessCenter(self.center_parts.service)
+
+    @property
+    def log(self) -> LogSigner:
+        """What signs the log's checkpoints."""
+        return LogSigner(ORIGIN, self.operator)
+
+    @property
+    def entries(self) -> list[bytes]:
+        """The center's log."""
+        return self.center_parts.log.entries(0, self.center_parts.log.head().size)
 
     @property
     def state(self) -> State:
@@ -179,8 +205,19 @@ class Federation:
             Refused: it has no effect, and the article that says so.
 
         """
-        signer = self._keys[MemberId(member)].signer(role)
-        entry = sign_body(body, signer, nonce=os.urandom(8))
+        return self.put(sign_body(body, self.signer(member, role), nonce=os.urandom(8)))
+
+    def signer(self, member: str, role: Role) -> Signer:
+        """What signs for a member in a role."""
+        return self._keys[MemberId(member)].signer(role)
+
+    def put(self, entry: bytes) -> Digest:
+        """Put an entry into the log, whoever signed it, and take its effect; the statement's id.
+
+        Raises:
+            Refused: it has no effect, and the article that says so.
+
+        """
         index = self.center.submit(entry)
         denied = self.state.void.get(index)
         if denied is not None:
@@ -212,8 +249,8 @@ class Federation:
         proposal = self.say(
             first, ProposalOpen(topic="agreement", title="Joint work", text="Shall we?", agreement=text)
         )
-        for name in self.members:
-            self.say(name, Ballot(proposal=proposal, choice=Choice.YES))
+        for voter in self.members:
+            self.say(voter, Ballot(proposal=proposal, choice=Choice.YES))
         for name in signing:
             self.say(name, AgreementSign(agreement=proposal))
         for name in signing:
@@ -269,6 +306,20 @@ class Federation:
         """Plan a run; its id."""
         return self.say(next(iter(self.members)), self.plan(agreement, recipe, rounds, params))
 
+    # What goes wrong
+
+    def deceive(self, member: str, lens: Lens | None) -> None:
+        """Let a member see the center, or any other part of its zone, through a lens from now on.
+
+        Its agent is started anew. What it refuses no longer stops the bloc, and its
+        view is no longer compared with the others'. None shows it the truth again.
+        """
+        name = MemberId(member)
+        self._lenses.pop(name, None)
+        if lens is not None:
+            self._lenses[name] = lens
+        self.restart(name)
+
     # What happens by itself
 
     def tick(self, ms: int) -> None:
@@ -279,11 +330,20 @@ class Federation:
         """Let the center and every member do once what the log calls for, and prove everything."""
         for entry in self.center_parts.coordinator.step():
             self.center.submit(entry)
-        for member in self.members.values():
-            if member.is_up:
-                member.follower.step(0)
-                member.runner.work(member.zone.mirror.view)
+        for name in list(self.members):
+            if self.members[name].is_up:
+                self._let_work(name)
         self.check()
+
+    def _let_work(self, name: MemberId) -> None:
+        member = self.members[name]
+        for act in (lambda: member.follower.step(0), lambda: member.runner.work(member.zone.mirror.view)):
+            try:
+                act()
+            except SeraiError as error:
+                if name not in self._lenses:
+                    raise
+                member.refusal = error
 
     def settle(self) -> None:
         """Step until nothing changes any more."""
@@ -317,10 +377,13 @@ class Federation:
         """
         by_size: dict[int, Digest] = {}
         for name, member in self.members.items():
+            if name in self._lenses:
+                continue
             view = member.zone.mirror.view
             digest = by_size.setdefault(view.size, digest_state(view.state))
             assert digest == digest_state(view.state), f"{name} replays {view.size} entries to another state"
-        self._check_sums()
+        if self.is_careful:
+            self._check_sums()
 
     def _check_sums(self) -> None:
         for this in self.state.rounds.rounds.values():
@@ -334,6 +397,10 @@ class Federation:
     def _chunk_reader(self, size: int) -> ReadBlob:
         return lambda blob, number: self.center_parts.blobs.read_range(blob, number * size, size)
 
+    def _admit(self, envelope: Envelope) -> None:
+        if self.is_careful:
+            self.center_parts.replay.admit(envelope)
+
     def _position(self) -> tuple[object, ...]:
         views = (member.zone.mirror.view for member in self.members.values())
         return (self.state.size, *((view.size, view.witnessed_size, view.halt) for view in views))
@@ -342,8 +409,8 @@ class Federation:
         return Charter(
             name="A bloc",
             origin=ORIGIN,
-            log_key=LogSigner(ORIGIN, self._operator).key.encode(),
-            operator=self._operator.public,
+            log_key=self.log.key.encode(),
+            operator=self.operator.public,
             members=tuple(
                 MemberRecord(id=name, name=name, keys={role: (keys.signer(role).public,) for role in ROLES})
                 for name, keys in self._keys.items()
@@ -358,13 +425,11 @@ class Federation:
         blobs = FileBlobs(home / "blobs")
         replay = Replay(self.charter)
         store = LogStore(home / "log.sqlite")
-        log = Sequencer(
-            store, TileFiles(home / "public"), LogSigner(ORIGIN, self._operator), replay.admit, replay.witnesses
-        )
+        log = Sequencer(store, TileFiles(home / "public"), self.log, self._admit, replay.witnesses)
         replay.attach(
             log.entries, lambda: log.head().size, lambda blob, size: blobs.has(blob) and blobs.size(blob) == size
         )
-        duty = Duty(log=log, blobs=blobs, replay=replay, operator=self._operator, now_ms=lambda: self.now_ms)
+        duty = Duty(log=log, blobs=blobs, replay=replay, operator=self.operator, now_ms=lambda: self.now_ms)
         service = CenterService(log, blobs, replay.find_key)
         return _CenterParts(log, store, blobs, service, Coordinator(duty), replay)
 
@@ -373,7 +438,7 @@ class Federation:
         settings = _settings(home, name, self._tables[name], genesis_of(self.charter))
         zone = Zone(
             settings=settings,
-            center=self.lens(name, self.center),
+            center=self.center,
             keys=self._keys[name],
             mirror=Mirror(LogStore(home / "mirror.sqlite"), self.charter),
             journal=Journal(home / "journal.sqlite"),
@@ -382,6 +447,8 @@ class Federation:
             now_ms=lambda: self.now_ms,
             random=os.urandom,
         )
+        lens = self._lenses.get(name)
+        zone = zone if lens is None else lens(zone)
         return Member(zone, Follower(zone), Runner(zone))
 
 

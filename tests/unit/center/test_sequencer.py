@@ -1,5 +1,6 @@
 """The sequencer: what is admitted, in which order, who learns of it, and what restarts refuse."""
 
+import shutil
 import threading
 from concurrent.futures import wait
 
@@ -158,7 +159,6 @@ def test_a_restart_goes_on_where_the_log_was(room):
     assert late.result(0) == 300
     cosigned(second, NAMES)
     second.step()
-    (room.folder / "www/checkpoint").write_text(second.witnessed().note)
     assert room.audit().checkpoint.size == 301
 
 
@@ -185,6 +185,38 @@ def test_a_quorum_of_cosignatures_makes_a_head_witnessed(room):
     witnessed = open_witnessed(sequencer.witnessed().note, LOG.key, room.policy)
     assert witnessed.checkpoint == Checkpoint(LOG.origin, 1, sequencer.head().root)
     assert sorted(witnessed.times_s) == list(NAMES[:3])
+
+
+def test_what_is_published_passes_an_audit_while_the_log_runs_ahead_of_its_witnesses(room):
+    sequencer = room.open()
+    for number in range(600):
+        sequencer.submit(say(number + 100))
+        if number % 150 == 0:
+            sequencer.step()
+        if number == 300:
+            cosigned(sequencer, NAMES)
+            sequencer.step()
+            assert room.audit().checkpoint.size == 301
+    sequencer.step()
+
+    assert sequencer.head().size == 600
+    assert room.audit().checkpoint.size == 301
+
+
+def test_a_lost_folder_is_published_again_for_the_witnessed_head_too(room):
+    sequencer = room.open()
+    for number in (100, 200):
+        sequencer.submit(say(number))
+        sequencer.step()
+        if number == 100:
+            cosigned(sequencer, NAMES)
+            sequencer.step()
+    shutil.rmtree(room.folder / "www")
+
+    room.open()
+
+    assert room.audit().checkpoint.size == 1
+    assert (room.folder / "www/tile/0/000.p/2").exists()
 
 
 def test_a_later_cosignature_of_the_same_head_refreshes_its_time(room):
