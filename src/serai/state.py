@@ -35,7 +35,7 @@ from serai.analytics.state import AnalyticsState
 from serai.charter import rules as charter_rules
 from serai.charter import state as charter
 from serai.charter import statements as charter_statements
-from serai.charter.agreements import Life
+from serai.charter.agreements import AgreementText, Life
 from serai.charter.state import CharterState
 from serai.errors import Malformed, SeraiError, Unverified
 from serai.hub import rules as hub_rules
@@ -61,6 +61,7 @@ from serai.zones import rules as zone_rules
 from serai.zones import state as zones
 from serai.zones import statements as zone_statements
 from serai.zones.state import ZonesState
+from serai.zones.terms import judge_forms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
         return speaker
     match room:
         case Room.CHARTER:
-            return charter_rules.judge(state.charter, said, at)
+            return _judge_terms(said) or charter_rules.judge(state.charter, said, at)
         case Room.LEDGER:
             return _judge_clock(state, said.body, at)
         case Room.ZONES:
@@ -293,6 +294,14 @@ _ROOMS: Final[Mapping[str, Room]] = {body.KIND: room for room, bodies in _STATEM
 
 KINDS: Final[Mapping[str, type[Body]]] = {body.KIND: body for bodies in _STATEMENTS.values() for body in bodies}
 """Everything that can be said, by its name in the log."""
+
+
+def _judge_terms(said: Said[Any]) -> Denied | None:
+    """An agreement's machine terms must be ones that zones understand, or every zone would refuse it later."""
+    agreement = getattr(said.body, "agreement", None)
+    if not isinstance(agreement, AgreementText):
+        return None
+    return next(iter(judge_forms(agreement.terms, "agreement")), None)
 
 
 def _judge_clock(state: State, clock: ledger_statements.Clock, at: Instant) -> Verdict:

@@ -11,6 +11,7 @@ from typing import Final
 
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
+from serai.charter.state import parties_of
 from serai.errors import SeraiError
 from serai.kernel.ids import Digest, MemberId
 from serai.recipes.registry import build, code_digest
@@ -37,10 +38,18 @@ WAITING_STEPS: Final = frozenset({"approvals", "freshness", "quorum"})
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that this zone could compute: its program and its rows."""
+    """A run that this zone could compute.
+
+    Attributes:
+        recipe: its program.
+        data: the rows it may see.
+        facts: what it declared, as the guard knew it.
+
+    """
 
     recipe: Recipe
     data: Data
+    facts: JobFacts
 
 
 def prepare(zone: Zone, run: Run, view: View) -> Prepared:
@@ -54,7 +63,9 @@ def prepare(zone: Zone, run: Run, view: View) -> Prepared:
     inputs = {name: zone.read_model(digest) for name, digest in sorted(run.plan.inputs.items())}
     recipe = build(run.plan.recipe, run.plan.params, inputs)
     offer = view.state.zones.offers[run.plan.offers[zone.member]]
-    return Prepared(recipe, zone.vault.load_by_digest(offer.body.dataset))
+    parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
+    facts = _job_facts(zone, run, view, offer.body.dataset, parties)
+    return Prepared(recipe, zone.vault.load_by_digest(offer.body.dataset), facts)
 
 
 def judge_run(zone: Zone, run: Run, view: View) -> Decision:
@@ -153,7 +164,7 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         participants=frozenset(MemberId(member) for member in plan.offers),
         minimum=plan.minimum,
         recipients=tuple(sorted(parties)),
-        approvals=len(approving_members(view.state.zones, run.id)),
+        approvals=len(approving_members(view.state.zones, run.id) & parties),
         jurisdiction=zone.settings.jurisdiction,
         secure_sum=True,  # there is no other way out of this zone
         parties=parties,

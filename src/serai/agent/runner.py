@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, field
 
 from serai.agent.admission import Prepared, is_only_waiting, judge_run, prepare, reasons_of
+from serai.agent.gate import let_counts_out, let_vector_out
 from serai.agent.journal import Progress
 from serai.agent.mirror import View
 from serai.agent.rounds import (
@@ -140,7 +141,7 @@ class Runner:
             return
         if this.closed is None:
             if zone.member not in this.uploads:
-                self._upload(run, job, this)
+                self._upload(run, job, this, view)
         elif self._may_release(this, view):
             release(zone, job, this)
             check_sum(zone, job, this)  # while the others release
@@ -152,7 +153,7 @@ class Runner:
         is_due = this.closed is not None and member in this.summed and member not in this.releases
         return is_due and this.closed is not None and view.witnessed_size > this.closed.at.index
 
-    def _upload(self, run: Run, job: Job, this: Round) -> None:
+    def _upload(self, run: Run, job: Job, this: Round, view: View) -> None:
         zone, active = self._zone, self._active[run.id]
         upload = zone.journal.upload(this.id)
         if upload is None or not zone.blobs.has(upload.blob):
@@ -165,6 +166,7 @@ class Runner:
             seed = bytes.fromhex(digest_of(f"{run.id} {zone.member} {this.body.number}".encode()))
             context = Context(round=this.body.number, seed=seed, member=zone.member, memory=dict(active.memory))
             vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
+            let_vector_out(zone, run, view, active.prepared, vector)
             upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
         send_upload(zone, this, upload)
 
@@ -196,8 +198,9 @@ class Runner:
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
             (run.id, active.digest), {}
         ):
-            counts = active.prepared.recipe.evaluate(active.model, active.prepared.data)
-            body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=dict(counts))
+            counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
+            let_counts_out(zone, run, view, active.prepared, counts)
+            body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
         self._forget(run.id)
 

@@ -119,7 +119,7 @@ class Coordinator:
 
     def catch_up_clock(self) -> None:
         """Log the time if it lies far behind, so that a window opens at the time it is and not at a past one."""
-        state = self._duty.replay.current()
+        state = self._duty.replay.latest()
         time_ms = self._witnessed_ms()
         if state.charter.in_force and time_ms is not None and time_ms - state.time_ms > CLOCK_LAG_MS:
             self._duty.log.submit(sign_body(self._clock(), self._duty.operator))

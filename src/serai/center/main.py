@@ -49,6 +49,7 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
 def _coordinator(parts: CenterParts, replay: Replay) -> Coordinator:
     log, blobs = parts.sequencer, parts.blobs
     replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
+    replay.current()  # a long log is read before the first request waits for it
     coordinator = Coordinator(
         Duty(
             log=log,

@@ -17,7 +17,7 @@ from serai.aggregation.state import (
 from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
 from serai.analytics.state import evaluations_of
 from serai.charter.articles import Rule
-from serai.charter.state import life_of, outcome_of, parties_of, standing_of
+from serai.charter.state import life_of, outcome_of, parties_of
 from serai.charter.statements import (
     AgreementSign,
     AgreementWithdraw,
@@ -133,7 +133,6 @@ def _of_proposal(state: State, line: Line) -> Iterator[Fact]:
     id_ = body.agreement if isinstance(body, AgreementSign | AgreementWithdraw) else body.proposal
     proposal = state.charter.proposals[id_]
     yield "about", f"{proposal.body.title} ({short(id_)}), opened by {proposal.opener}, entry {proposal.opened.index}"
-    yield f"{line.member} is", standing_of(state.charter, proposal.opener, state.now).value
     yield from _proposal_facts(state, id_)
 
 

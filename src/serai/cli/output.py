@@ -2,7 +2,9 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -12,6 +14,9 @@ from rich.table import Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_LOG_TIME: Final = re.compile(r"log time (\d{12,14})\b")
+_PIPE_WIDTH: Final = 240  # columns where the output goes to no terminal: long sentences stay on one line
 
 SHORT: Final = 12  # hex characters of an id that people see: 48 bits, enough to be unique in any log
 
@@ -25,12 +30,19 @@ home_option = click.option(
 )
 
 
+def with_dates(text: str) -> str:
+    """Spell log times as dates: people do not read Unix milliseconds."""
+    return _LOG_TIME.sub(
+        lambda found: f"{datetime.fromtimestamp(int(found[1]) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
 def emit(value: Any, text: str, *, as_json: bool) -> None:
     """Print a verb's answer: ``text`` for people, ``value`` for programs."""
     if as_json:
         click.echo(json.dumps(value, ensure_ascii=False, indent=2))
     else:
-        click.echo(text)
+        click.echo(with_dates(text))
 
 
 def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
@@ -43,7 +55,10 @@ def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_jso
         table.add_column(column, justify="right" if column == "entry" else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
-    Console(soft_wrap=False, highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    console.print(table)
 
 
 def short(digest: str) -> str:

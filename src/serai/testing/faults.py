@@ -15,7 +15,7 @@ from serai.agent.zone import Zone
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Signer
-from serai.ledger.checkpoint import Checkpoint, LogSigner, cosign
+from serai.ledger.checkpoint import LogSigner, cosign
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
 from serai.ledger.note import Note, parse_note, parse_signature
@@ -129,7 +129,7 @@ class Frozen(Lens):
 
     Args:
         center: the true one.
-        shown: how many entries to show; all there are now if None.
+        shown: what there is to see, from the first entry on.
 
     """
 
@@ -207,8 +207,8 @@ class Bending(Lens):
         return bytes([data[0] ^ 1]) + data[1:]
 
 
-class Crash(Exception):  # noqa: N818  # it is no error of any family: the process is gone
-    """A member's agent was killed."""
+class Crash(Exception):
+    """A member's agent was killed; of no family of errors, for nobody is left to handle it."""
 
     def __init__(self, member: MemberId) -> None:
         super().__init__(f"{member} was killed")
@@ -256,25 +256,10 @@ class Deadly:
 
 def deadly(zone: Zone, deaths: Counter[str]) -> Zone:
     """A zone whose center and journal are deadly to use."""
-    center, journal = (Deadly(part, zone.member, deaths) for part in (zone.center, zone.journal))
-    return replace(zone, center=center, journal=journal)
+    journal: Any = Deadly(zone.journal, zone.member, deaths)
+    return replace(zone, center=Deadly(zone.center, zone.member, deaths), journal=journal)
 
 
 def see_through(make: Callable[[Center], Center]) -> Callable[[Zone], Zone]:
     """The lens that replaces a zone's center by what ``make`` makes of it."""
     return lambda zone: replace(zone, center=make(zone.center))
-
-
-def double_signed(body: str, member: MemberId, signer: Signer, times_s: Collection[int]) -> str:
-    """Several cosignature lines of one and the same witness."""
-    return "".join(cosign(body, member, signer, time_s) for time_s in times_s)
-
-
-def with_lines(note: str, lines: str) -> str:
-    """A note with more signature lines."""
-    return note + lines
-
-
-def checkpoint_of(log: LogSigner, entries: Sequence[bytes]) -> Checkpoint:
-    """The true checkpoint of some entries."""
-    return Checkpoint(log.origin, len(entries), Frontier().extend(leaf_hash(entry) for entry in entries).root())

@@ -283,6 +283,8 @@ def test_heads_are_forgotten_when_they_are_no_longer_recent():
     assert heads.find(0) is None
     assert heads.cosign(NAMES[0], "a line that comes late", 0, 1) is False
     assert heads.find(1).size == 1
+    assert heads.cosign(NAMES[0], "a line", 1, 1) is True
+    assert heads.cosign(NAMES[0], "a line", 1, 1) is False
 
 
 def test_subscribers_hear_of_heads_and_witnessed_heads_and_of_nothing_else(room):

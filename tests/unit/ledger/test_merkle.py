@@ -136,6 +136,23 @@ def test_every_log_continues_the_empty_one_but_not_one_that_claims_a_root():
         verify_consistency((), (0, LEAVES[0]), (8, root_of(LEAVES)))
 
 
+@pytest.mark.parametrize("size", [2, 4, 16])
+def test_an_inclusion_proof_of_another_height_is_refused_though_its_hashes_fit(size):
+    proof = prove_inclusion(0, 8, reader_of(LEAVES))
+
+    with pytest.raises(Unverified):
+        verify_inclusion(proof, 0, size, LEAVES[0], root_of(LEAVES))
+
+
+@pytest.mark.parametrize("size", [3, 4, 16])
+def test_a_consistency_proof_of_another_height_is_refused_though_its_hashes_fit(size):
+    proof = prove_consistency(2, 8, reader_of(LEAVES))
+
+    verify_consistency(proof, (2, root_of(LEAVES[:2])), (8, root_of(LEAVES)))
+    with pytest.raises(Unverified):
+        verify_consistency(proof, (2, root_of(LEAVES[:2])), (size, root_of(LEAVES)))
+
+
 def test_an_empty_proof_shows_no_growth():
     with pytest.raises(Unverified, match="does not continue"):
         verify_consistency((), (3, root_of(LEAVES[:3])), (8, root_of(LEAVES)))

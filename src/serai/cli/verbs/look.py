@@ -119,4 +119,5 @@ def _row(line: Line) -> dict[str, Any]:
 def _told(found: Explanation) -> str:
     width = max((len(about) for about, _ in found.facts), default=0)
     facts = [f"  {about:<{width}}  {text}" for about, text in found.facts]
-    return "\n".join([f"{found.line.text[:1].upper()}{found.line.text[1:]}. ({short(found.line.id)})", *facts])
+    said = f"{found.line.text[:1].upper()}{found.line.text[1:]}".rstrip(".")
+    return "\n".join([f"{said}. ({short(found.line.id)})", *facts])

@@ -1,0 +1,83 @@
+"""The gate: what a run made here is judged once more, by its own measures, before any of it leaves.
+
+The guard judged a plan; since then the log went on and the program ran. So the
+gate looks at the newest view (a grant revoked in mid-run stops the next upload)
+and at the output itself, and it is the only way to ``mask_vector`` and to an
+evaluation.
+"""
+
+from dataclasses import replace
+
+from serai.agent.admission import Prepared
+from serai.agent.mirror import View
+from serai.agent.zone import Zone
+from serai.aggregation.codec import Vector
+from serai.errors import Refused
+from serai.kernel.verdict import Denied
+from serai.training.state import Run
+from serai.zones.admission import data_facts, effective_policies
+from serai.zones.egress import Egress, Measured, judge_egress
+from serai.zones.facts import Output
+from serai.zones.policy import Policy, select_terms
+
+
+def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, vector: Vector) -> None:
+    """Judge a vector that is about to be masked and sent.
+
+    Raises:
+        Refused: it may not leave; the message gives every reason and its clause.
+
+    """
+    kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
+    measured = Measured(output=kind, rows=len(prepared.data.x), length=vector.size, secure_sum=True)
+    egress = Egress(
+        at=view.state.now,
+        declared=prepared.facts,
+        declared_length=run.plan.length,
+        measured=measured,
+        policies=_policies(zone, run, view),
+        kill_switch=_kill_switch(zone),
+    )
+    _let_out(egress)
+
+
+def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> None:
+    """Judge an evaluation's counts, which leave in the clear under this member's name.
+
+    Raises:
+        Refused: they may not leave; the message gives every reason and its clause.
+
+    """
+    # Whoever allows metrics allows counts of one member: a demand for secure sums is about vectors.
+    policies = select_terms(_policies(zone, run, view), lambda name: name != "secure_sum")
+    measured = Measured(output=Output.METRICS, rows=counts.get("n"), length=len(counts), secure_sum=False)
+    egress = Egress(
+        at=view.state.now,
+        declared=replace(prepared.facts, secure_sum=False),
+        declared_length=len(counts),
+        measured=measured,
+        policies=policies,
+        kill_switch=_kill_switch(zone),
+    )
+    _let_out(egress)
+
+
+def _let_out(egress: Egress) -> None:
+    decision = judge_egress(egress)
+    if not decision.allowed:
+        reasons = "; ".join(f"{denied.reason} ({denied.article})" for _, denied in decision.denials)
+        raise Refused("egress-denied", f"nothing leaves this zone: {reasons}", decision.denials[0][1].article)
+
+
+def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
+    state, plan = view.state, run.plan
+    data = data_facts(state.zones, plan.offers[zone.member], plan.agreement, state.now)
+    if data.grant is None or data.offer is None or data.offer.withdrawn is not None:
+        denied = Denied("guard 10", "the grant or the offer that let this run use the data has ended")
+        raise Refused("egress-denied", f"nothing leaves this zone: {denied.reason}", denied.article)
+    text = state.charter.agreements[plan.agreement].text
+    return effective_policies((plan.agreement, text), data, zone.settings.policy, zone.settings.legal)
+
+
+def _kill_switch(zone: Zone) -> str | None:
+    return f"{zone.settings.stop_file} exists" if zone.settings.is_stopped else None
