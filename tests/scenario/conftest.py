@@ -61,20 +61,17 @@ class Story:
         return Data(x=x, y=y, test_x=x, test_y=y, names=every[0].names)
 
     def step_until(self, is_reached: Callable[[], bool]):
+        """Let the center and each member act in turn until the story has come to a point between two of them."""
         for _ in range(200):
             if is_reached():
                 return
-            self.bloc.step()
+            self.bloc.step_center()
+            for name in self.bloc.members:
+                if is_reached():
+                    return
+                self.bloc.step_member(name)
+            self.bloc.check()
         raise AssertionError("the story does not come to that point")
-
-    def kinds(self):
-        """How often each kind has been said to some effect."""
-        from collections import Counter
-
-        from serai.kernel.envelope import parse_envelope
-
-        void = self.bloc.state.void
-        return Counter(parse_envelope(e).kind for index, e in enumerate(self.bloc.entries) if index not in void)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ one round cannot both have that.
 """
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -34,7 +33,6 @@ from serai.kernel.ids import Digest, MemberId, digest_of
 
 _NARROW_BITS: Final = 24  # sums of so few bits are exact in float32, which halves the memory of a large model
 _WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
-_SPOT_CHUNKS: Final = 2  # of a larger one, so many chunks drawn at random by each member
 
 
 def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Digest) -> Upload:
@@ -111,10 +109,10 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
 
 
 def check_sum(zone: Zone, job: Job, this: Round) -> None:
-    """Recompute the masked sum from the uploads: all of a small one, random chunks of a large one.
+    """Recompute the masked sum from the uploads: all of a small one, a random chunk of a large one.
 
     A center that bends a share p of a large sum is found by K members with
-    probability 1 - (1-p)^(2K) each round, and by any later audit for certain.
+    probability 1 - (1-p)^K each round, and by any later audit for certain.
 
     Raises:
         Unverified: an upload or the sum is not what the log says.
@@ -123,12 +121,10 @@ def check_sum(zone: Zone, job: Job, this: Round) -> None:
     """
     assert this.closed is not None
     count = chunk_count(job.length)
-    numbers: Sequence[int] = range(count)
-    if count > _WHOLE_CHUNKS:
-        numbers = sorted({int.from_bytes(zone.random(8)) % count for _ in range(_SPOT_CHUNKS)})
+    numbers = range(count) if count <= _WHOLE_CHUNKS else [int.from_bytes(zone.random(8)) % count]
     for number in numbers:
-        chunks = {member: _upload_chunk(zone, job.codec, this, member, number) for member in this.closed.body.uploads}
-        expected = job.codec.ring.pack(sum_lanes(job.codec, [_constant(chunk) for chunk in chunks.values()], number))
+        chunks = [_upload_chunk(zone, job.codec, this, member, number) for member in this.closed.body.uploads]
+        expected = job.codec.ring.pack(sum_lanes(job.codec, [_constant(chunk) for chunk in chunks], number))
         size = job.codec.ring.packed_bytes(CHUNK_VALUES)
         found = zone.center.read_blob(this.closed.body.masked_sum, number * size, size)
         if bytes(expected) != found:

@@ -1,19 +1,15 @@
 """What the verbs print: one sentence or table for people, or one JSON value for programs."""
 
-import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _LOG_TIME: Final = re.compile(r"log time (\d{12,14})\b")
 _PIPE_WIDTH: Final = 240  # columns where the output goes to no terminal: long sentences stay on one line
@@ -69,8 +65,3 @@ def short(digest: str) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, such as ``1 member`` or ``2 members``."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
-
-
-def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Give a verb the ``--json`` option."""
-    return functools.wraps(function)(json_option(function))

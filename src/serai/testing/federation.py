@@ -328,15 +328,21 @@ class Federation:
 
     def step(self) -> None:
         """Let the center and every member do once what the log calls for, and prove everything."""
-        for entry in self.center_parts.coordinator.step():
-            self.center.submit(entry)
+        self.step_center()
         for name in list(self.members):
-            if self.members[name].is_up:
-                self._let_work(name)
+            self.step_member(name)
         self.check()
 
-    def _let_work(self, name: MemberId) -> None:
-        member = self.members[name]
+    def step_center(self) -> None:
+        """Let the center say what is due."""
+        for entry in self.center_parts.coordinator.step():
+            self.center.submit(entry)
+
+    def step_member(self, name: str) -> None:
+        """Let a member's agent, if it is up, follow the log and work, once each."""
+        member = self.members[MemberId(name)]
+        if not member.is_up:
+            return
         for act in (lambda: member.follower.step(0), lambda: member.runner.work(member.zone.mirror.view)):
             try:
                 act()

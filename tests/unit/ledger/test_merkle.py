@@ -153,6 +153,15 @@ def test_a_consistency_proof_of_another_height_is_refused_though_its_hashes_fit(
         verify_consistency(proof, (2, root_of(LEAVES[:2])), (size, root_of(LEAVES)))
 
 
+def test_a_proof_at_the_right_edge_does_not_pass_for_one_of_a_lower_tree():
+    read = reader_of(LEAVES)
+
+    with pytest.raises(Unverified, match="longer than its tree is high"):
+        verify_inclusion(prove_inclusion(7, 8, read), 3, 4, LEAVES[7], root_of(LEAVES))
+    with pytest.raises(Unverified):
+        verify_consistency(prove_consistency(7, 8, read), (3, root_of(LEAVES[:7])), (4, root_of(LEAVES)))
+
+
 def test_an_empty_proof_shows_no_growth():
     with pytest.raises(Unverified, match="does not continue"):
         verify_consistency((), (3, root_of(LEAVES[:3])), (8, root_of(LEAVES)))

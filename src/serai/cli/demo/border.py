@@ -57,11 +57,17 @@ class Border:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def rows_seen(self, rows: Iterable[bytes]) -> int:
-        """How many of these rows stand, byte for byte, in what left the member."""
+    def rows_seen(self, rows: Iterable[bytes], unpacked: Iterable[bytes]) -> int:
+        """How many of these rows stand, byte for byte, in what left the member.
+
+        Args:
+            rows: lines of the member's table.
+            unpacked: what left in an encoded form, decoded, such as the payloads of statements.
+
+        """
         with self._lock:
-            left = bytes(self._kept)
-        return sum(row in left for row in rows)
+            left = [bytes(self._kept), *unpacked]
+        return sum(any(row in part for part in left) for row in rows)
 
     def _accept(self) -> None:
         while True:

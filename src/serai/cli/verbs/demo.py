@@ -1,0 +1,54 @@
+"""``serai demo``: the whole story in one command."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from serai.cli.demo.stage import REPORT_HTML, REPORT_JSON
+from serai.cli.demo.story import Length, play
+from serai.cli.demo.telling import Teller
+from serai.cli.output import json_option
+from serai.cli.report import render
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("serai-demo"),
+    show_default=True,
+    help="Where it plays and leaves its report.",
+)
+@click.option("--keep", is_flag=True, help="Keep the center, the zones and their logs, to look around in.")
+@click.option("--quick", is_flag=True, help="Fewer rounds.")
+@json_option
+def demo(folder: Path, *, keep: bool, quick: bool, as_json: bool) -> None:
+    """Four hospitals found a center, agree, train one model, crash, release it, and are audited.
+
+    Real processes on this machine only: one center and four zones. Needs the data of
+    `pip install 'serai[demo]'`; takes about a minute.
+    """
+    console = Console(quiet=as_json)
+    teller = Teller(console)
+    console.print("[bold]serai demo[/bold]: one center and four zones, each a process of its own, on this machine\n")
+    report, stage = play(folder, Length.quick() if quick else Length(), teller)
+    text = report.model_dump_json(indent=2)
+    (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")
+    (folder / REPORT_HTML).write_text(render(report.model_dump()), encoding="utf-8")
+    if not keep:
+        stage.sweep()
+    if as_json:
+        click.echo(text)
+        return
+    console.print()
+    teller.tables(report)
+    console.print(f"\nmodel       {report.model.digest if report.model else ''}", highlight=False)
+    console.print(
+        f"checkpoint  {report.log.origin}, {report.log.size} entries, root {report.log.root}", highlight=False
+    )
+    console.print(f"witnesses   {', '.join(report.log.witnesses)}", highlight=False)
+    console.print(f"report      {folder / REPORT_HTML}", highlight=False)
+    if keep:
+        console.print(f"\nTo look around: serai center start --home {folder / 'center'}", highlight=False)
