@@ -112,7 +112,8 @@ def check_sum(zone: Zone, job: Job, this: Round) -> None:
     """Recompute the masked sum from the uploads: all of a small one, a random chunk of a large one.
 
     A center that bends a share p of a large sum is found by K members with
-    probability 1 - (1-p)^K each round, and by any later audit for certain.
+    probability 1 - (1-p)^K each round, and by any later audit for certain. A
+    small sum is kept in this zone's store and need not be fetched.
 
     Raises:
         Unverified: an upload or the sum is not what the log says.
@@ -120,17 +121,19 @@ def check_sum(zone: Zone, job: Job, this: Round) -> None:
 
     """
     assert this.closed is not None
-    count = chunk_count(job.length)
-    numbers = range(count) if count <= _WHOLE_CHUNKS else [int.from_bytes(zone.random(8)) % count]
-    for number in numbers:
-        chunks = [_upload_chunk(zone, job.codec, this, member, number) for member in this.closed.body.uploads]
-        expected = job.codec.ring.pack(sum_lanes(job.codec, [_constant(chunk) for chunk in chunks], number))
-        size = job.codec.ring.packed_bytes(CHUNK_VALUES)
-        found = zone.center.read_blob(this.closed.body.masked_sum, number * size, size)
-        if bytes(expected) != found:
-            raise Unverified(
-                "masked-sum", f"chunk {number} of round {this.body.number}'s masked sum is not the sum of the uploads"
-            )
+    count, masked_sum = chunk_count(job.length), this.closed.body.masked_sum
+    if count <= _WHOLE_CHUNKS:
+        packed = b"".join(_expected_chunk(zone, job.codec, this, number) for number in range(count))
+        if digest_of(packed) != masked_sum:
+            raise _wrong_sum(this)
+        with zone.blobs.writer() as writer:
+            writer.write(packed)
+            writer.commit(masked_sum)
+        return
+    number = int.from_bytes(zone.random(8)) % count
+    size = job.codec.ring.packed_bytes(CHUNK_VALUES)
+    if _expected_chunk(zone, job.codec, this, number) != zone.center.read_blob(masked_sum, number * size, size):
+        raise _wrong_sum(this)
 
 
 def say_result(zone: Zone, this: Round, total: Digest, model: Digest) -> None:
@@ -154,7 +157,7 @@ class BlobStream:
     """The chunks of a vector at the center, in order, fetched in larger pieces and hashed on the way."""
 
     def __init__(self, zone: Zone, blob: Digest, codec: Codec) -> None:
-        self._zone = zone
+        self._read = zone.blobs.read_range if zone.blobs.has(blob) else zone.center.read_blob
         self._blob = blob
         self._size = codec.ring.packed_bytes(CHUNK_VALUES)
         self._last = chunk_count(codec.length) - 1
@@ -168,7 +171,7 @@ class BlobStream:
         """The next chunk."""
         if number % self._pieces == 0:
             start = number * self._size
-            self._buffer = memoryview(self._zone.center.read_blob(self._blob, start, self._pieces * self._size))
+            self._buffer = memoryview(self._read(self._blob, start, self._pieces * self._size))
             self._first = number
         start = (number - self._first) * self._size
         size = self._last_size if number == self._last else self._size
@@ -185,6 +188,17 @@ class BlobStream:
 def _roster(zone: Zone, job: Job, this: Round) -> Roster:
     keys = {member: job.keys[member] for member in this.body.participants}
     return Roster(me=zone.member, keys=keys, salt=bytes.fromhex(this.salt))
+
+
+def _expected_chunk(zone: Zone, codec: Codec, this: Round, number: int) -> bytes:
+    """What one chunk of the masked sum must be: the sum of that chunk of every upload in the close."""
+    assert this.closed is not None
+    chunks = [_upload_chunk(zone, codec, this, member, number) for member in this.closed.body.uploads]
+    return bytes(codec.ring.pack(sum_lanes(codec, [_constant(chunk) for chunk in chunks], number)))
+
+
+def _wrong_sum(this: Round) -> Unverified:
+    return Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the sum of its uploads")
 
 
 def _upload_chunk(zone: Zone, codec: Codec, this: Round, member: MemberId, number: int) -> bytes:

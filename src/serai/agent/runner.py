@@ -186,8 +186,9 @@ class Runner:
         zone.journal.record_progress(run.id, Progress(active.number + 1, digest, memory))
         active.model, active.digest, active.memory = model, digest, dict(zone.read_model(memory))
         active.number += 1
-        if upload is not None:
+        if upload is not None and this.closed is not None:
             zone.blobs.delete(upload.blob)
+            zone.blobs.delete(this.closed.body.masked_sum)
         if previous not in {digest, run.plan.initial}:
             zone.blobs.delete(previous)
 

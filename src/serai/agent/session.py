@@ -91,6 +91,7 @@ class Session:
             Missing: this home has no key for that role.
 
         """
+        self._wait_for_time()
         index = self.center.submit(sign_body(body, self.keys.signer(role), nonce=os.urandom(8)))
         deadline = time.monotonic() + _CATCH_UP_S
         while self.view().size <= index:
@@ -99,6 +100,12 @@ class Session:
                     "entry-not-shown", f"the center took entry {index} and does not show it; ask again later"
                 )
         return index
+
+    def _wait_for_time(self) -> None:
+        """Just after the founding, wait for the first clock: a window that opens at no time would close at once."""
+        view, deadline = self.view(), time.monotonic() + _CATCH_UP_S
+        while view.state.charter.in_force and not view.state.time_ms and time.monotonic() < deadline:
+            view = self.mirror.follow(self.center, view.size, 1.0)
 
 
 class _Overlay(LogKeeper):

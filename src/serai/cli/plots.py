@@ -57,11 +57,12 @@ def dot_plot(rows: Sequence[Dots], title: str) -> Markup:
 def line_plot(series: Mapping[str, Sequence[float]], title: str) -> Markup:
     """Draw accuracy after each round, one line per member, named at its end."""
     low = _floor_tenth(itertools.chain.from_iterable(series.values()))
+    high = min(1.0, math.ceil(max(itertools.chain.from_iterable(series.values()), default=1.0) * 10 + 0.25) / 10)
     rounds = max((len(values) for values in series.values()), default=1)
     left, bottom = 56, LINE_HEIGHT - BOTTOM
     x_of = _scale(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
-    y_of = _scale(low, 1.0, bottom, TOP)
-    parts = [_horizontal_grid(low, y_of, (left, WIDTH - RIGHT - 30))]
+    y_of = _scale(low, high, bottom, TOP)
+    parts = [_horizontal_grid(_tenths(low, high), y_of, (left, WIDTH - RIGHT - 30))]
     parts.extend(_round_ticks(rounds, x_of, bottom))
     ends = {name: y_of(values[-1]) for name, values in series.items() if values}
     places = _spread(ends, 17)
@@ -152,7 +153,8 @@ def _row_marks(row: Dots, scale: Callable[[float], float], y: float) -> list[str
     alone, joint, pooled = (row.values.get(name) for name in ("alone", "joint", "pooled"))
     parts = []
     if alone is not None and joint is not None:
-        parts.append(f'<line class="gain" x1="{scale(alone):.1f}" x2="{scale(joint):.1f}" y1="{y}" y2="{y}"/>')
+        change = "gain" if joint >= alone else "loss"
+        parts.append(f'<line class="{change}" x1="{scale(alone):.1f}" x2="{scale(joint):.1f}" y1="{y}" y2="{y}"/>')
     if pooled is not None:
         parts.append(_diamond(scale(pooled), y))
     if alone is not None:
@@ -173,7 +175,7 @@ def _spoken(values: Mapping[str, float | None]) -> str:
 
 def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float, float]) -> str:
     parts = []
-    for tick in _tenths(low):
+    for tick in _tenths(low, 1.0):
         x = scale(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{span[0]}" y2="{span[1]}"/>')
         parts.append(_text(x, span[1] + 20, f"{tick:.0%}", "mid tick"))
@@ -183,17 +185,17 @@ def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float
     return "".join(parts)
 
 
-def _horizontal_grid(low: float, scale: Callable[[float], float], span: tuple[float, float]) -> str:
+def _horizontal_grid(ticks: Sequence[float], scale: Callable[[float], float], span: tuple[float, float]) -> str:
     parts = []
-    for tick in _tenths(low):
+    for tick in ticks:
         y = scale(tick)
         parts.append(f'<line class="grid" x1="{span[0]}" x2="{span[1]}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(span[0] - 10, y + 4, f"{tick:.0%}", "end tick"))
     return "".join(parts)
 
 
-def _tenths(low: float) -> list[float]:
-    return [tenth / 10 for tenth in range(round(low * 10), 11)]
+def _tenths(low: float, high: float) -> list[float]:
+    return [tenth / 10 for tenth in range(round(low * 10), round(high * 10) + 1)]
 
 
 def _round_ticks(rounds: int, x_of: Callable[[float], float], bottom: float) -> list[str]:

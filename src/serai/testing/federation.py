@@ -409,7 +409,8 @@ class Federation:
 
     def _position(self) -> tuple[object, ...]:
         views = (member.zone.mirror.view for member in self.members.values())
-        return (self.state.size, *((view.size, view.witnessed_size, view.halt) for view in views))
+        cosigned = self.center_parts.log.witnessed()  # with times: what a clock will say
+        return (self.state.size, cosigned, *((view.size, view.witnessed_size, view.halt) for view in views))
 
     def _charter(self, preset: str) -> Charter:
         return Charter(

@@ -4,7 +4,9 @@
         run = bloc.train(bloc.agree(), "newton", rounds=5, params={"features": "3"})
         bloc.wait_for_model(run)
 
-Every process is started and ended by its id; nothing outlives the ``with``.
+``kill`` is SIGKILL; ``freeze`` holds a process where it is, so that a test can
+look at the log before it kills. Every process is started and ended by its id;
+nothing outlives the ``with``.
 """
 
 import csv
@@ -13,7 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -92,7 +95,8 @@ class ProcessBloc:
             )
         self._processes[name] = process
         assert process.stdout is not None
-        words = process.stdout.readline().split()
+        with process.stdout:
+            words = process.stdout.readline().split()
         if words[:1] != ["ready"]:
             raise Unavailable("process-not-ready", f"{name} did not start; see {self.folder / name}.log")
         if name == "center":
@@ -104,9 +108,30 @@ class ProcessBloc:
         process.kill()
         process.wait()
 
+    def freeze(self, name: str) -> None:
+        """Hold a process where it is until ``thaw`` or ``kill``."""
+        self._processes[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen process go on."""
+        self._processes[name].send_signal(signal.SIGCONT)
+
+    def end(self, name: str) -> int:
+        """Ask a process to end and wait for it, 10 s at most; its exit status."""
+        process = self._processes[name]
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(10)
+        del self._processes[name]
+        return status
+
+    def said(self, name: str) -> str:
+        """What a process has written to its log."""
+        return (self.folder / f"{name}.log").read_text(encoding="utf-8")
+
     def stop(self) -> None:
         """End every process: ask first, then insist."""
         for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
         for process in self._processes.values():
             try:
@@ -195,45 +220,55 @@ class ProcessBloc:
             Unavailable: it has not ended in time.
 
         """
+        models: list[Digest] = []
+
+        def has_ended(state: State) -> bool:
+            job = Jobs(state, state.now).get(run)
+            model = None if job is None else final_model(state.rounds, job)
+            models.extend([] if model is None else [model])
+            return model is not None
+
+        self.wait_until(has_ended, timeout_s)
+        return models[-1]
+
+    def wait_until(self, is_reached: Callable[[State], bool], timeout_s: float = 30.0) -> State:
+        """Follow the log until it adds up to what is waited for; the state then.
+
+        Raises:
+            Unavailable: it has not come to that in time.
+
+        """
         session = self.session(self.members[0])
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             state = session.state()
-            job = Jobs(state, state.now).get(run)
-            model = None if job is None else final_model(state.rounds, job)
-            if model is not None:
-                return model
+            if is_reached(state):
+                return state
             session.mirror.follow(session.center, state.size, 1.0)
-        raise Unavailable(
-            "run-not-over", f"run {run[:12]} has not ended in {timeout_s} s; see the logs in {self.folder}"
-        )
+        raise Unavailable("not-reached", f"not reached in {timeout_s} s; see the logs in {self.folder}")
 
     def _found(self) -> None:
-        for member, rows in self._tables.items():
-            self._write_table(member, rows)
-            _serai(
-                "zone",
-                "init",
-                "--home",
-                self._home(member),
-                "--member",
-                member,
-                "--name",
-                member,
-                "--jurisdiction",
-                "XX",
-            )
-            self._add_dataset(member, len(rows[0]) - 1)
+        with ThreadPoolExecutor(len(self._tables)) as pool:
+            list(pool.map(self._make_zone, self._tables))
         records = [
             argument for member in self._tables for argument in ("--member", f"{self._home(member)}/member.json")
         ]
         _serai("center", "init", "--home", self._home("center"), "--name", "Bloc", "--origin", ORIGIN, *records)
         self.start("center")
-        for member in self._tables:
-            charter = f"{self._home('center')}/charter.json"
-            _serai("zone", "join", "--home", self._home(member), "--charter", charter, "--center", self.url)
-        for member in self._tables:
-            self.start(member)
+        with ThreadPoolExecutor(len(self._tables)) as pool:
+            list(pool.map(self._join, self._tables))
+            list(pool.map(self.start, self._tables))
+
+    def _make_zone(self, member: str) -> None:
+        rows = self._tables[member]
+        self._write_table(member, rows)
+        who = ["--member", member, "--name", member, "--jurisdiction", "XX"]
+        _serai("zone", "init", "--home", self._home(member), *who)
+        self._add_dataset(member, len(rows[0]) - 1)
+
+    def _join(self, member: str) -> None:
+        charter = f"{self._home('center')}/charter.json"
+        _serai("zone", "join", "--home", self._home(member), "--charter", charter, "--center", self.url)
 
     def _grant(self, member: str, agreement: Digest) -> None:
         vault = Vault(load_settings(self.folder / member))

@@ -60,8 +60,8 @@ def audit(stage: Stage, runs: Sequence[Digest]) -> AuditResult:
     if _TOOL.is_file():
         command = [sys.executable, str(_TOOL), stage.url, "--genesis", genesis, "--json"]
         done = subprocess.run(command, capture_output=True, check=False, timeout=AUDIT_TIMEOUT_S)  # noqa: S603 - our own tool
-        found = json.loads(done.stdout)
-        tool, ok, entries = _TOOL.name, done.returncode == 0, int(found.get("entries", found.get("size", 0)))
+        found = json.loads(done.stdout or b"{}")  # a tool that fell over says nothing, and that is a failed audit
+        tool, ok, entries = _TOOL.name, done.returncode == 0, int(found.get("entries", 0))
     else:
         tool, ok = "serai audit", True
         entries = audit_published(stage.url, read_record(Charter, charter_file)).entries

@@ -26,12 +26,13 @@ from serai.cli.planning import Wish, plan_run
 from serai.cli.plots import format_bytes
 from serai.cli.proposals import read_proposal
 from serai.cli.releasing import ReleaseWish, release_model
-from serai.cli.report import Crash, MemberRows, ReleasedModel, Report
+from serai.cli.report import Crash, MemberRows, ReleasedModel, Report, Result
 from serai.cli.voice import Spoken, say
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.state import Jobs, State
+from serai.training.methods import Data
 
 LEAD: Final = "cleveland"
 VICTIM: Final = "long-beach"
@@ -274,6 +275,18 @@ class Story:
         )
         return ReleasedModel(digest=done.model, size_bytes=done.size_bytes, release=done.said.id)
 
+    def _tell_losers(self, result: Result, tables: Mapping[str, Data]) -> None:
+        """Say for whom the released model is worse than its own: a mean would hide it."""
+        for member, row in result.members.items():
+            if row.alone is None or row.joint is None or row.joint >= row.alone:
+                continue
+            truth = tables[member].test_y
+            ill = f"{int(truth.sum())} of its {len(truth)} test patients are ill"
+            self.teller.tell(
+                f"For {self.stage.actors[member].hospital.name} the joint model is right less often than its own "
+                f"({row.joint:.0%} against {row.alone:.0%}; {ill}). It is for each member to judge what it uses."
+            )
+
     def _report(self, moments: Digest, newton: Digest, averaging: Digest, released: ReleasedModel) -> Report:
         stage = self.stage
         tables = {member: Vault(actor.session.settings).load(DATASET) for member, actor in stage.actors.items()}
@@ -288,6 +301,7 @@ class Story:
             result_of(stage.observer, run, self.models[run], tables, comparison)
             for run, comparison in comparisons.items()
         ]
+        self._tell_losers(results[0], tables)
         log = witnessed_head(stage)
         audited = audit(stage, (moments, newton, averaging))
         self.teller.tell(

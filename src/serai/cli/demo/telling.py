@@ -43,14 +43,19 @@ class Teller:
         entry, id_ = (said.index, said.id) if said else (None, None)
         step = Step(text=text, entry=entry, id=id_, seconds=round(self.elapsed_s, 2))
         self.steps.append(step)
-        proof = f"  [dim]entry {entry} \N{MIDDLE DOT} {short(id_)}[/dim]" if said and id_ else ""
-        self.console.print(f"[dim]{step.seconds:5.1f} s[/dim]  {text}{proof}", highlight=False)
+        grid = Table.grid(padding=(0, 2), expand=True)
+        grid.add_column(justify="right", width=6, style="dim")
+        grid.add_column(ratio=1)
+        grid.add_column(width=24, style="dim")
+        grid.add_row(f"{step.seconds:.1f} s", text, f"entry {entry} {short(id_)}" if id_ else "")
+        self.console.print(grid)
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a bar while the block runs; call what it yields with how far things are."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        hidden = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=hidden) as progress:
             task = progress.add_task(label, total=total)
             yield lambda done: progress.update(task, completed=done)
 
@@ -58,7 +63,10 @@ class Teller:
         """Show what it came to."""
         names = {member.id: member.name for member in report.members}
         for result in report.results:
+            self.console.print(f"\n[bold]{result.recipe}[/bold]: accuracy on each member's own test rows")
             self.console.print(_accuracy_table(result, names))
+        self.console.print("[dim]* all rows in one place: only a demo that owns all four files can know it[/dim]")
+        self.console.print("\n[bold]What crossed each border[/bold], measured on the wire")
         self.console.print(_border_table(report.border, names))
 
 
@@ -81,20 +89,18 @@ def wait_for(session: Session, is_done: Callable[[State], bool], what: str, time
 
 
 def _accuracy_table(result: Result, names: Mapping[str, str]) -> Table:
-    table = Table(title=f"{result.recipe}: accuracy on each member's own test rows", title_justify="left", box=None)
+    table = Table(box=None, header_style="dim")
     table.add_column("member")
     for column in ("test rows", "alone", "joint", "pooled*"):
         table.add_column(column, justify="right")
     for member, row in result.members.items():
         shares = [f"{value:.1%}" if value is not None else "" for value in (row.alone, row.joint, row.pooled)]
         table.add_row(names[member], str(row.n), shares[0], f"[bold]{shares[1]}[/bold]", shares[2])
-    table.caption = "* all rows in one place: only a demo that owns all four files can know it"
-    table.caption_justify = "left"
     return table
 
 
 def _border_table(border: list[Border], names: Mapping[str, str]) -> Table:
-    table = Table(title="What crossed each border, measured on the wire", title_justify="left", box=None)
+    table = Table(box=None, header_style="dim")
     table.add_column("member")
     for column in ("rows of data", "masked vectors", "statements", "all out", "all in"):
         table.add_column(column, justify="right")

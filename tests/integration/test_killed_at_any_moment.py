@@ -1,0 +1,230 @@
+"""kill -9 of any process at any moment: the run goes on and ends with the bits of an undisturbed run."""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serai.agent.journal import Journal
+from serai.aggregation.state import current_round, divergence
+from serai.cli.audits import audit_run
+from serai.errors import SeraiError, Unavailable
+from serai.kernel.ids import digest_of
+from serai.kernel.keys import Role
+from serai.kernel.statement import sign_body
+from serai.testing.processes import ProcessBloc
+from serai.zones.statements import Approval
+
+FEATURES = 3
+# Short steps: every round changes the model, so a round that was lost or counted twice shows in the digest.
+PARAMS = {"features": str(FEATURES), "damping": "0.1"}
+
+
+def table(seed, count):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(seed / 10, 1, (count, FEATURES))
+    y = x @ [1, -1, 0.5] + generator.normal(0, 0.5, count) > 0
+    return [[*map(float, values), float(label)] for values, label in zip(x, y, strict=True)]
+
+
+def round_of(bloc, run):
+    return current_round(bloc.state().rounds, run)
+
+
+def wait_for_round(bloc, run, is_reached, timeout_s=30.0):
+    """Follow the log until the run's current round is as wanted."""
+
+    def holds(state):
+        this = current_round(state.rounds, run)
+        return this is not None and is_reached(this)
+
+    return current_round(bloc.wait_until(holds, timeout_s).rounds, run)
+
+
+def freeze_when(bloc, run, member, is_reached):
+    """Hold a member at a moment that the log shows; where it was too quick, let it go on and try again."""
+    for _ in range(20):
+        number = wait_for_round(bloc, run, is_reached).body.number
+        bloc.freeze(member)
+        time.sleep(0.03)  # a request that had left already now reaches the center
+        this = round_of(bloc, run)
+        if this.body.number == number and is_reached(this):
+            return this
+        bloc.thaw(member)
+    raise AssertionError(f"{member} was never held at that moment")
+
+
+def restart(bloc, *names):
+    for name in names:
+        bloc.start(name)
+
+
+def check_whole(bloc, run, rounds):
+    """Nothing said was void, and each round's sum, recomputed from the uploads, holds what everybody sent."""
+    state = bloc.state()
+    assert divergence(state.rounds, run) is None
+    assert dict(state.void) == {}
+    audits = list(audit_run(bloc.session(bloc.members[0]), run))
+    assert [audit.members for audit in audits] == [tuple(sorted(bloc.members))] * rounds
+
+
+def test_killed_in_every_stage_of_a_round_the_run_ends_with_the_same_bits(tmp_path):
+    # lima's table takes it a moment to read, in which it can be caught at work.
+    tables = {"bern": table(0, 40), "lima": table(1, 20_000), "oslo": table(2, 40)}
+    rounds = 16
+    with ProcessBloc(tmp_path, tables) as bloc:
+        agreement = bloc.agree()
+        undisturbed = bloc.wait_for_model(bloc.train(agreement, "newton", rounds, PARAMS))
+        run = bloc.train(agreement, "newton", rounds, PARAMS)
+
+        this = freeze_when(bloc, run, "lima", lambda this: not this.closed and "lima" not in this.uploads)
+        journal = Journal(bloc.folder / "lima" / "journal.sqlite")
+        assert journal.upload(this.id) is None
+        journal.close()
+        bloc.kill("lima")  # during its local work
+        this = wait_for_round(bloc, run, lambda this: {"bern", "oslo"} <= set(this.uploads))
+        assert not this.closed
+        bloc.kill("bern")  # after its upload, before the close
+        bloc.kill("center")  # with uploads that wait for the last one
+        restart(bloc, "center", "bern", "lima")
+
+        this = freeze_when(bloc, run, "lima", lambda this: "lima" in this.uploads and "lima" not in this.releases)
+        number = this.body.number
+        this = wait_for_round(bloc, run, lambda this: {"bern", "oslo"} <= set(this.releases))
+        assert this.body.number == number
+        assert this.closed
+        bloc.kill("lima")  # after the close, before its release
+        bloc.kill("oslo")  # after its release, before its result
+        bloc.kill("center")  # between close and releases
+        restart(bloc, "center", "lima", "oslo")
+
+        assert bloc.wait_for_model(run) == undisturbed
+        check_whole(bloc, run, rounds)
+
+
+
+def test_a_member_that_uploads_and_stays_away_delays_the_run_and_bends_nothing(tmp_path):
+    tables = {"bern": table(0, 40), "lima": table(1, 40), "oslo": table(2, 40)}
+    with ProcessBloc(tmp_path, tables, round_ms=2_000) as bloc:
+        agreement = bloc.agree()
+        undisturbed = bloc.wait_for_model(bloc.train(agreement, "newton", 6, PARAMS))
+        run = bloc.train(agreement, "newton", 6, PARAMS)
+        freeze_when(bloc, run, "lima", lambda this: "lima" in this.uploads and "lima" not in this.releases)
+        bloc.kill("lima")
+        failed = wait_for_round(bloc, run, lambda this: {"bern", "oslo"} <= set(this.releases))
+        tried = wait_for_round(bloc, run, lambda this: this.body.number > failed.body.number)
+        assert tried.body.model == failed.body.model
+
+        # Without lima, the second sum from this model would show what lima sent; so its deadline passes too.
+        bloc.wait_until(lambda state: state.time_ms > tried.body.deadline_ms)
+        this = round_of(bloc, run)
+        assert set(this.uploads) == {"bern", "oslo"}
+        assert this.closed is None
+
+        bloc.start("lima")
+        assert bloc.wait_for_model(run) == undisturbed
+
+
+def test_asked_to_end_in_the_middle_of_a_run_everybody_does_so_at_once_and_goes_on_later(tmp_path):
+    tables = {"bern": table(0, 40), "lima": table(1, 40)}
+    with ProcessBloc(tmp_path, tables) as bloc:
+        run = bloc.train(bloc.agree(), "newton", 30, PARAMS)
+        wait_for_round(bloc, run, lambda this: this.body.number > 3)
+        names = ["bern", "center", "lima"]
+        children = {pid for name in names for pid in descendants(bloc.pid(name))}
+        before = round_of(bloc, run).body.number
+        started = time.monotonic()
+        assert [bloc.end(name) for name in names] == [0, 0, 0]
+        assert time.monotonic() - started < 10
+        assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+        assert "Traceback" not in "".join(map(bloc.said, names))
+        restart(bloc, "center", "bern", "lima")
+        assert round_of(bloc, run).body.number >= before
+        bloc.wait_for_model(run)
+        check_whole(bloc, run, 30)
+
+
+def descendants(pid):
+    """The processes that a process has started, and theirs."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_random_moments_the_run_ends_with_the_same_bits_and_no_answer_is_lost(tmp_path, seed):
+    tables = {"bern": table(0, 40), "lima": table(1, 2_000), "oslo": table(2, 40)}
+    chance = random.Random(seed)
+    with ProcessBloc(tmp_path, tables) as bloc:
+        agreement = bloc.agree()
+        undisturbed = bloc.wait_for_model(bloc.train(agreement, "newton", 40, PARAMS))
+        with Talker(bloc.session("oslo")) as talker:
+            run = bloc.train(agreement, "newton", 40, PARAMS)
+            for _ in range(20):
+                time.sleep(chance.uniform(0.0, 0.6))
+                victims = chance.sample(["center", *bloc.members], k=chance.choice([1, 1, 1, 2, 4]))
+                for victim in victims:
+                    bloc.kill(victim)
+                time.sleep(chance.choice([0.0, 0.1, 0.5]))
+                restart(bloc, *sorted(victims))
+            assert bloc.wait_for_model(run, 240) == undisturbed
+        check_whole(bloc, run, 40)
+        entries = bloc.session("bern").entries(0, bloc.state().size)
+        assert len(talker.answered) > 50
+        assert all(entries[index] == entry for index, entry in talker.answered.items())
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_recipe_with_memory_ends_alike_at_every_member(tmp_path):
+    tables = {"bern": table(0, 40), "lima": table(1, 400), "oslo": table(2, 40)}
+    chance = random.Random(3)
+    params = {"features": str(FEATURES), "outer": "scaffold", "steps": "10", "batch": "8", "lr": "1/100"}
+    with ProcessBloc(tmp_path, tables) as bloc:
+        run = bloc.train(bloc.agree(), "local_sgd", 30, params)
+        for _ in range(15):
+            time.sleep(chance.uniform(0.0, 0.6))
+            victim = chance.choice(["center", *bloc.members])
+            bloc.kill(victim)
+            restart(bloc, victim)
+        model = bloc.wait_for_model(run, 240)
+        evaluated = bloc.wait_until(lambda state: len(state.analytics.by_model.get((run, model), {})) == 3)
+        assert dict(evaluated.void) == {}
+        check_whole(bloc, run, 30)
+
+
+class Talker:
+    """Puts entries into the log the whole time, and remembers which ones the center said it had."""
+
+    def __init__(self, session):
+        self.answered = {}
+        self._session = session
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._talk)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _talk(self):
+        signer = self._session.keys.signer(Role.DELEGATE)
+        for number in range(100_000):
+            if self._stop.wait(0.02):
+                return
+            body = Approval(subject=digest_of(str(number).encode()), comment="")
+            entry = sign_body(body, signer)
+            try:
+                self.answered[self._session.center.submit(entry)] = entry
+            except Unavailable:
+                continue
+            except SeraiError as error:
+                raise AssertionError(error.message) from error
