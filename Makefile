@@ -57,8 +57,9 @@ map: $(V)/.dev ## Print the rooms and their modules
 sizes: $(V)/.dev ## Print how long rooms, modules and functions are
 	@$(V)/bin/python tools/sizes.py
 
-bench: $(V)/.dev ## Measure again, and write docs/benchmarks.md (minutes; an idle machine)
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(V)/bin/python "$$script"; done
+bench: $(V)/.dev $(V)/.demo ## Measure again, and write docs/benchmarks.md (minutes; an idle machine)
+	@set -e; for script in benchmarks/*.py; do $(V)/bin/python "$$script" --results | \
+		$(V)/bin/python tools/benchmarks.py --record "python $$script --results"; done
 	@$(V)/bin/python tools/benchmarks.py --write
 
 lock: $(V)/.build ## Resolve the lock files again (newer versions: make lock UPGRADE=--upgrade)

@@ -1,6 +1,6 @@
 """What secure sums cost: quantise and mask, sum, unmask and decode one vector, in CPU seconds on one core.
 
-Run: python benchmarks/masking.py [--values 25000000] [--members 4] [--json]
+Run: python benchmarks/masking.py [--values 25000000] [--members 4] [--results]
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from serai.aggregation.codec import Block, Codec, Encoder, is_wide_enough
 from serai.aggregation.exchange import ChunkDigests, masked_chunks, read_total, sum_chunks
@@ -75,26 +76,44 @@ def measure(bits: int, values: int, members: int) -> dict[str, float]:
     }
 
 
+def aes_gb_per_s() -> float:
+    """AES-256-CTR on one core, GB/s: what a mask costs before anything is added."""
+    cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
+    zeros, out = bytes(2**20), bytearray(2**20 + 15)
+    return 256 * 2**20 / seconds(lambda: [cipher.update_into(zeros, out) for _ in range(256)]) / 1e9
+
+
+def print_results(row: dict[str, float]) -> None:
+    """The figures of one ring as results to record."""
+    name = f"{row['model_mb']:g} MB float32, {row['bits']}-bit ring, K={row['members']}, CPU of one core"
+    mask_gb_per_s = row["members"] * row["upload_mb"] / row["quantise_mask_s"] / 1e3
+    peer = "Flower 1.42 SecAgg+: 0.16 GB/s of mask"
+    rows = [
+        (f"quantise and mask, {name}", mask_gb_per_s, "GB/s of mask", peer, f"AES-256-CTR: {aes_gb_per_s():.1f} GB/s"),
+        (f"sum at the center, {name}", row["sum_s"], "s", "", f"{row['members'] * row['upload_mb']:g} MB read once"),
+        (f"unmask and decode, {name}", row["unmask_decode_s"], "s", "", ""),
+    ]
+    for what, value, unit, other, limit in rows:
+        result = {"issue": 2, "name": what, "value": round(value, 4), "unit": unit, "bar": "", "holds": None}
+        print(json.dumps({**result, "peer": other, "limit": limit}), flush=True)
+
+
 def main() -> None:
     """Print one row for each ring."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--values", type=int, default=25_000_000)
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--bits", type=int, nargs="*", default=[12, 16, 20, 32])
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    rows = [measure(bits, arguments.values, arguments.members) for bits in arguments.bits]
-    if arguments.json:
-        print(json.dumps(rows))
-        return
-    for row in rows:
-        mask_gb = row["members"] * row["upload_mb"] / row["quantise_mask_s"] / 1e3
-        print(
-            f"{row['bits']:2} bits, {row['members']} members, {row['model_mb']} MB model, {row['upload_mb']} MB upload: "
-            f"quantise+mask {row['quantise_mask_s']:.3f} s ({mask_gb:.1f} GB/s of mask), sum {row['sum_s']:.3f} s, "
-            f"digests {row['digest_s']:.3f} s, unmask+decode {row['unmask_decode_s']:.3f} s"
-        )
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+    parser.add_argument("--results", action="store_true", help="print results to record")
+    options = parser.parse_args()
+    for bits in options.bits:
+        row = measure(bits, options.values, options.members)
+        if options.results:
+            print_results(row)
+        else:
+            print(json.dumps(row), flush=True)
+    if not options.results:
+        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
 
 
 if __name__ == "__main__":

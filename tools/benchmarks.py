@@ -1,4 +1,9 @@
-"""Make docs/benchmarks.md from benchmarks/results.json.
+"""Make docs/benchmarks.md from benchmarks/results.json, and put new results there.
+
+    python benchmarks/exchange.py | python tools/benchmarks.py --record "python benchmarks/exchange.py"
+
+A benchmark prints one JSON object a line for each result; ``--record`` passes
+the lines on, adds command, machine and date, and replaces results of the same name.
 
 Each result is an object with ``name, value, unit, bar, holds, peer, limit,
 command, machine, date`` and ``issue``, the number that groups and orders them.
@@ -7,7 +12,11 @@ what the machine itself could do at most.
 """
 
 import json
+import os
+import platform
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -29,13 +38,40 @@ This page is written by `tools/benchmarks.py` from `benchmarks/results.json`.
 
 
 def main() -> int:
-    """Print the page, write it, or check it."""
+    """Print the page, write it, check it, or record results from standard input."""
+    if sys.argv[1:2] == ["--record"]:
+        record(sys.stdin, sys.argv[2])
+        return 0
     options = arguments("Make docs/benchmarks.md from benchmarks/results.json.")
     page = render(read(RESULTS))
     if not (options.write or options.check):
         print(page, end="")
         return 0
     return settle({PAGE: page}, "tools/benchmarks.py", write=options.write)
+
+
+def record(lines: Iterable[str], command: str) -> None:
+    """Pass lines on, and keep those that are results."""
+    results = {result["name"]: result for result in read(RESULTS)}
+    known = {"command": command, "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+    for line in lines:
+        print(line, end="", flush=True)
+        if line.startswith("{"):
+            result = {**json.loads(line), **known}
+            results[result["name"]] = result
+    ordered = sorted(results.values(), key=lambda result: (result["issue"], result["name"]))
+    RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """This machine in a few words: processor, cores, memory, Python."""
+    model = "a processor"
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

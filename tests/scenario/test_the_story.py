@@ -20,7 +20,7 @@ from serai.testing.federation import Terms
 from serai.training.methods import Context
 from serai.training.statements import RunCancel
 from serai.training.tensors import digest_model
-from serai.zones.statements import Approval
+from serai.zones.statements import Approval, GrantRevoke
 
 FEATURES = {"features": "3"}
 ROUND_MS = 60_000
@@ -279,6 +279,20 @@ def test_two_runs_side_by_side_do_not_mix(agreed):
     assert story.model(story.final(second))["n"] == len(story.pooled().x)
 
 
+def test_two_equal_runs_of_different_length_side_by_side_both_end(agreed):
+    story, agreement = agreed
+    short = story.bloc.train(agreement, "newton", 2, FEATURES)
+    long = story.bloc.train(agreement, "newton", 3, FEATURES)
+    story.bloc.settle()
+    for run in (short, long):
+        assert story.model(story.final(run))["weight"].any()
+        assert {e.member for e in story.bloc.state.analytics.evaluations.values() if e.body.run == run} == {
+            "bern",
+            "lima",
+            "oslo",
+        }
+
+
 # Saying no
 
 
@@ -339,8 +353,9 @@ def test_a_decline_quotes_the_clause_that_says_no(story):
 def test_a_run_with_a_purpose_that_one_offer_excludes_goes_on_without_that_member(story):
     bloc = story.bloc
     agreement = bloc.agree()
+    (old,) = (grant.id for grant in bloc.state.zones.grants.values() if grant.member == "lima")
+    bloc.say("lima", GrantRevoke(grant=old), Role.STEWARD)
     lima = bloc.grant("lima", agreement, (Term(name="purpose", value=("teaching",), clause=""),))
-    bloc.settle()
     run = bloc.train(agreement, "newton", 1, FEATURES)
     bloc.settle()
     assert [reason.article for reason in story.run(run).declines["lima"]] == [f"offer {lima[:12]}"]
@@ -362,6 +377,17 @@ def test_approvals_are_waited_for_and_then_the_members_join(story):
     bloc.settle()
     assert set(story.run(run).keys) == set(bloc.members)
     assert story.final(run) is not None
+
+
+def test_approvals_that_come_hours_later_are_heard_though_nothing_else_was_said_meanwhile(story):
+    bloc = story.bloc
+    agreement = bloc.agree(Terms(agreement=(Term(name="approvals", value=1, clause="1"),)))
+    run = bloc.train(agreement, "newton", 1, FEATURES)
+    bloc.settle()
+    bloc.tick(10 * 3_600_000)
+    bloc.say("oslo", Approval(subject=run, comment="fine, after lunch"), Role.STEWARD)
+    bloc.settle()
+    assert set(story.run(run).keys) == {"bern", "lima", "oslo"}
 
 
 def test_the_kill_switch_stops_a_zone_at_once_and_its_removal_lets_it_go_on(agreed):

@@ -243,9 +243,17 @@ def wanted_witness(zone: Zone, view: View) -> int:
         if zone.member not in run.plan.offers or run.cancelled:
             continue
         if zone.member not in run.keys:
-            wanted = wanted if zone.member in run.declines else max(wanted, run.at.index + 1)
+            if zone.member not in run.declines:
+                wanted = max(wanted, run.at.index + 1, view.size if _is_stale(zone, view) else 0)
             continue
         this = current_round(view.state.rounds, run.id)
         if this and this.closed and zone.member in this.summed and zone.member not in this.releases:
             wanted = max(wanted, this.closed.at.index + 1)
     return wanted if wanted > view.witnessed_size else 0
+
+
+def _is_stale(zone: Zone, view: View) -> bool:
+    """Whether the witnessed head will soon be too old for the guard, as in a run that waits for people all day."""
+    if view.witnessed is None:
+        return True
+    return zone.now_ms() - view.witnessed.time_ms > zone.settings.max_staleness_s * 1000 // 2

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from serai.agent.session import CHARTER_FILE
 from serai.center.settings import SETTINGS_FILE
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
 from serai.charter.presets import PRESETS, with_window
-from serai.cli.founding import CHARTER_FILE, write_record
+from serai.cli.founding import write_record
 from serai.errors import Conflict, Malformed
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from serai.agent.session import CHARTER_FILE
 from serai.agent.settings import SETTINGS_FILE, ZoneSettings, load_settings, with_pins
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
@@ -20,7 +21,6 @@ from serai.transport.client import HttpCenter
 
 T = TypeVar("T")
 
-CHARTER_FILE: Final = "charter.json"
 MEMBER_FILE: Final = "member.json"
 MAX_RECORD_BYTES: Final = 1 << 20  # a charter of a hundred members has about 50 kB
 MEMBER_ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.STEWARD, Role.ZONE, Role.WITNESS)
@@ -35,7 +35,7 @@ jurisdiction = "{jurisdiction}"
 # the zone starts nothing new.
 max_staleness_s = 600
 
-# Limits that hold for every run, whatever an agreement says. Names: docs/reference/terms.md
+# Limits that hold for every run, whatever an agreement says; serai/zones/terms.py lists the names.
 # [[policy.terms]]
 # name = "min_participants"
 # value = 3

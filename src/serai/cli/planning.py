@@ -9,7 +9,7 @@ from typing import Final
 from serai.agent.session import Session
 from serai.cli.voice import Spoken, say
 from serai.errors import Conflict, Missing
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.recipes.registry import build, code_digest
 from serai.state import State
@@ -149,8 +149,7 @@ def _only_purpose(state: State, agreement: Digest) -> str:
 def _fewest(state: State, agreement: Digest, offers: Mapping[str, Digest]) -> int:
     """The fewest members that agreement and offers allow in a sum."""
     terms = list(state.charter.agreements[agreement].text.terms)
-    for member, id_ in offers.items():
-        assert MemberId(member)
+    for id_ in offers.values():
         terms.extend(state.zones.offers[id_].body.terms)
     demanded = [term.value for term in terms if term.name == "min_participants" and isinstance(term.value, int)]
     return max([FEWEST, *demanded])

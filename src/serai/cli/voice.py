@@ -1,20 +1,16 @@
 """Speaking: put a statement into the log, then see whether it holds, and if not, which article says so."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
-from serai.errors import Refused, Unverified
+from serai.errors import Refused
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
 from serai.state import State
-
-_PAUSES_S: Final = (0.02, 0.1, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +26,10 @@ def open_session(home: Path) -> Session:
     """A member's look at the center, from the settings in its home.
 
     Raises:
-        Misconfigured: the settings are wrong, or the zone has not joined a center.
-        Unverified: the mirrored log is damaged.
+        Misconfigured: the settings are wrong.
 
     """
-    session = Session(load_settings(home))
-    for pause_s in _PAUSES_S:
-        try:
-            _ = session.mirror
-        except Unverified as error:
-            if error.code != "mirror-damaged":
-                raise
-            # The zone's agent wrote between two of this process's reads: entries and checkpoint
-            # then do not fit. Real damage is still there a moment later, and is raised below.
-            time.sleep(pause_s)
-            session = Session(session.settings)
-        else:
-            break
-    _ = session.mirror
-    return session
+    return Session(load_settings(home))
 
 
 def say(session: Session, body: Body, role: Role) -> Spoken:

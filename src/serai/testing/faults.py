@@ -112,10 +112,10 @@ class Forked(Lens):
         self._lines[member] = line
 
     def _witnessed(self) -> str | None:
+        if len(self._accomplices.keys() | self._lines.keys()) < self._claims:
+            return None
         note = parse_note(self.note(self._cosigned))
         lines = {**{name: sign(note.text) for name, sign in self._accomplices.items()}, **self._lines}
-        if len(lines) < self._claims:
-            return None
         return Note(note.text, (*note.signatures, *map(parse_signature, lines.values()))).encode()
 
 

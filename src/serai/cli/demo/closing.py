@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Final
 
 import serai
+from serai.agent.session import CHARTER_FILE
 from serai.aggregation.statements import RoundUpload
 from serai.charter.constitution import Charter
 from serai.cli.audits import audit_published, audit_run
 from serai.cli.demo.stage import Stage
-from serai.cli.founding import CHARTER_FILE, read_record
+from serai.cli.founding import read_record
 from serai.cli.reading import read_line
 from serai.cli.report import AuditResult, Border, LogHead
 from serai.errors import SeraiError, Unavailable
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest
 
+OWN_AUDIT: Final = "serai audit"
 AUDIT_TIMEOUT_S: Final = 60.0
 _WITNESS_TIMEOUT_S: Final = 30.0
 _TOOL: Final = Path(serai.__file__).parents[2] / "tools" / "audit_log.py"
@@ -63,7 +65,7 @@ def audit(stage: Stage, runs: Sequence[Digest]) -> AuditResult:
         found = json.loads(done.stdout or b"{}")  # a tool that fell over says nothing, and that is a failed audit
         tool, ok, entries = _TOOL.name, done.returncode == 0, int(found.get("entries", 0))
     else:
-        tool, ok = "serai audit", True
+        tool, ok = OWN_AUDIT, True
         entries = audit_published(stage.url, read_record(Charter, charter_file)).entries
     try:
         rounds = sum(len(list(audit_run(stage.observer, run))) for run in runs)

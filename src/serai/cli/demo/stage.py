@@ -8,7 +8,8 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from serai.agent.session import Session
-from serai.agent.settings import load_settings
+from serai.agent.settings import SETTINGS_FILE, load_settings, with_pins
+from serai.center.settings import SETTINGS_FILE as CENTER_FILE
 from serai.cli.charters import Founded, NewCenter, found_center
 from serai.cli.demo.border import Border
 from serai.cli.demo.hospitals import HOSPITALS, Hospital, find_csv, write_settings
@@ -136,6 +137,17 @@ class Stage:
         """Which key signed the entry at an index."""
         (entry,) = self.observer.entries(index, index + 1)
         return parse_envelope(entry).signer
+
+    def settle(self) -> None:
+        """Point zones and center at each other without the borders, which end with the demo."""
+        genesis = self.observer.settings.genesis
+        assert genesis is not None
+        for actor in self.actors.values():
+            path = actor.home / SETTINGS_FILE
+            path.write_text(with_pins(path.read_text(encoding="utf-8"), self.url, genesis), encoding="utf-8")
+        path = self.folder / _CENTER / CENTER_FILE
+        port = urlsplit(self.url).port
+        path.write_text(path.read_text(encoding="utf-8").replace("port = 0", f"port = {port}"), encoding="utf-8")
 
     def sweep(self) -> None:
         """Remove everything but the report."""

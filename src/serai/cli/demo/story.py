@@ -16,7 +16,7 @@ from serai.charter.decision import Choice
 from serai.charter.state import life_of
 from serai.charter.statements import AgreementSign, Ballot
 from serai.cli import datasets
-from serai.cli.demo.closing import audit, measure_borders, witnessed_head
+from serai.cli.demo.closing import OWN_AUDIT, audit, measure_borders, witnessed_head
 from serai.cli.demo.figures import Comparison, result_of
 from serai.cli.demo.hospitals import AGREEMENT, DATASET, FEATURES
 from serai.cli.demo.stage import AGREEMENT_FILE, Stage
@@ -304,9 +304,10 @@ class Story:
         self._tell_losers(results[0], tables)
         log = witnessed_head(stage)
         audited = audit(stage, (moments, newton, averaging))
+        who = "serai's own audit" if audited.tool == OWN_AUDIT else f"{audited.tool}, which shares no code with serai,"
         self.teller.tell(
-            f"An auditor that shares no code with serai checks {audited.entries} entries; "
-            f"{audited.rounds} sums are computed again, bit for bit. {'Everything holds.' if audited.ok else 'It fails.'}"
+            f"{who[0].upper()}{who[1:]} checks {audited.entries} entries; a member computes {audited.rounds} sums "
+            f"again, bit for bit. {'Everything holds.' if audited.ok else 'Something does not hold.'}"
         )
         return Report(
             title="Four hospitals, one heart-disease model",

@@ -6,9 +6,9 @@ import click
 from rich.console import Console
 
 from serai.cli.demo.stage import REPORT_HTML, REPORT_JSON
-from serai.cli.demo.story import Length, play
+from serai.cli.demo.story import LEAD, Length, play
 from serai.cli.demo.telling import Teller
-from serai.cli.output import json_option
+from serai.cli.output import json_option, short
 from serai.cli.report import render
 
 
@@ -37,7 +37,9 @@ def demo(folder: Path, *, keep: bool, quick: bool, as_json: bool) -> None:
     text = report.model_dump_json(indent=2)
     (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")
     (folder / REPORT_HTML).write_text(render(report.model_dump()), encoding="utf-8")
-    if not keep:
+    if keep:
+        stage.settle()
+    else:
         stage.sweep()
     if as_json:
         click.echo(text)
@@ -51,4 +53,10 @@ def demo(folder: Path, *, keep: bool, quick: bool, as_json: bool) -> None:
     console.print(f"witnesses   {', '.join(report.log.witnesses)}", highlight=False)
     console.print(f"report      {folder / REPORT_HTML}", highlight=False)
     if keep:
-        console.print(f"\nTo look around: serai center start --home {folder / 'center'}", highlight=False)
+        home = folder / LEAD
+        console.print(
+            f"\nTo look around:  serai center start --home {folder / 'center'} &\n"
+            f"                 serai log --home {home}\n"
+            f"                 serai explain --home {home} {short(report.model.release) if report.model else ''}",
+            highlight=False,
+        )

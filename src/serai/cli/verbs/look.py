@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from serai.agent.session import Session
+from serai.agent.session import CHARTER_FILE, Session
 from serai.agent.settings import load_settings
 from serai.charter.constitution import Charter
 from serai.cli.audits import audit_published, audit_run, founding_charter, read_published
 from serai.cli.explanation import Explanation
 from serai.cli.explanation import explain as explain_id
 from serai.cli.find import find_id
-from serai.cli.founding import CHARTER_FILE, read_record
+from serai.cli.founding import read_record
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.reading import Line, read_lines
 from serai.cli.voice import open_session
