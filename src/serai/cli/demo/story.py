@@ -304,9 +304,9 @@ class Story:
         self._tell_losers(results[0], tables)
         log = witnessed_head(stage)
         audited = audit(stage, (moments, newton, averaging))
-        who = "serai's own audit" if audited.tool == OWN_AUDIT else f"{audited.tool}, which shares no code with serai,"
+        who = "serai's own tool" if audited.tool == OWN_AUDIT else f"{audited.tool}, which shares no code with serai,"
         self.teller.tell(
-            f"{who[0].upper()}{who[1:]} checks {audited.entries} entries; a member computes {audited.rounds} sums "
+            f"An audit by {who} covers all {audited.entries} entries; a member computes {audited.rounds} sums "
             f"again, bit for bit. {'Everything holds.' if audited.ok else 'Something does not hold.'}"
         )
         return Report(
