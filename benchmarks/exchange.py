@@ -11,6 +11,7 @@ the bytes over loopback a round, and the peak memory of center and member.
 import argparse
 import itertools
 import json
+import os
 import socket
 import statistics
 import tempfile
@@ -42,6 +43,12 @@ def peak_mb(pid: int) -> float:
     return 0.0
 
 
+def cpu_s(pid: int) -> float:
+    """User and system time that a process has used, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def opened(rounds: RoundsState, run: Digest) -> int:
     """How many rounds of a run were opened."""
     progress = rounds.runs.get(run)
@@ -57,6 +64,7 @@ def measure(members: int, mb: float, rounds: int) -> dict[str, float]:
         run = bloc.train(agreement, "probe", rounds, {"size": str(size)})
         session = bloc.session("m0")
         times: list[float] = []
+        used: list[tuple[float, float]] = []
         moved: list[int] = []
         while len(times) < rounds:
             before = session.mirror.view
@@ -64,12 +72,15 @@ def measure(members: int, mb: float, rounds: int) -> dict[str, float]:
             if opened(state.rounds, run) > len(times):
                 times.append(time.perf_counter())
                 moved.append(loopback_bytes())
+                used.append((cpu_s(bloc.pid("center")), sum(cpu_s(bloc.pid(member)) for member in bloc.members)))
         bloc.wait_for_model(run)
         return {
             "members": members,
             "mb": mb,
             "seconds": round(statistics.median(b - a for a, b in itertools.pairwise(times[1:])), 4),
             "loopback_mb": round(statistics.median(b - a for a, b in itertools.pairwise(moved[1:])) / 1e6, 3),
+            "center_cpu_s": round((used[-1][0] - used[1][0]) / (rounds - 2), 3),
+            "members_cpu_s": round((used[-1][1] - used[1][1]) / (rounds - 2), 3),
             "center_peak_mb": round(peak_mb(bloc.pid("center")), 1),
             "member_peak_mb": round(max(peak_mb(bloc.pid(member)) for member in bloc.members), 1),
         }

@@ -19,7 +19,8 @@ def table(seed: int, count: int) -> list[list[float]]:
     """Rows of three features and a label."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(count, 3))
-    return np.column_stack((x, x @ [1, -1, 0.5] > 0)).tolist()
+    rows: list[list[float]] = np.column_stack((x, x @ [1, -1, 0.5] > 0)).tolist()
+    return rows
 
 
 def main() -> None:

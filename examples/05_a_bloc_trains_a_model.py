@@ -18,7 +18,8 @@ def table(seed: int) -> list[list[float]]:
     """A member's forty rows of three features and a label; each member's patients differ a little."""
     generator = np.random.default_rng(seed)
     x = generator.normal(seed / 10, 1, (40, 3))
-    return np.column_stack((x, x @ [1, -1, 0.5] + generator.normal(0, 0.5, 40) > 0)).tolist()
+    rows: list[list[float]] = np.column_stack((x, x @ [1, -1, 0.5] + generator.normal(0, 0.5, 40) > 0)).tolist()
+    return rows
 
 
 def main() -> None:
@@ -60,8 +61,8 @@ def trace(state: State, model: Digest) -> None:
     for member, record in sorted(evaluations_of(state.analytics, release.body.run, model).items()):
         print(f"  evaluated by {member}: {record.body.counts['correct']} of {record.body.counts['n']} rows right")
     print(f"  made by run {planned.id[:12]}, planned by {planned.planner} at entry {planned.at.index}")
-    for member, offer in sorted(planned.plan.offers.items()):
-        print(f"    with {state.zones.offers[Digest(offer)].body.rows} rows of {member}, which never left it")
+    for name, offer in sorted(planned.plan.offers.items()):
+        print(f"    with {state.zones.offers[Digest(offer)].body.rows} rows of {name}, which never left it")
     proposal = state.charter.proposals[planned.plan.agreement]
     decided = outcome_of(state.charter, planned.plan.agreement, state.now)
     print(f"  permitted by agreement {planned.plan.agreement[:12]}: {decided.result} ({decided.reason})")

@@ -27,16 +27,16 @@ class AgePyramid:
     length = len(DECADES) - 1
 
     def codec(self, members: int) -> Codec:
-        """Counts of up to a million, in whole steps; the ring has room for the sum of all members."""
-        bits = (2 * 10**6 * members).bit_length()
-        return Codec(bits=bits, limit=10**6, blocks=(Block(length=self.length, step=Fraction(1)),))
+        """Counts of up to a million, in a ring with room for the sum of all members."""
+        whole = Block(length=self.length, step=Fraction(1))
+        return Codec(bits=(2 * 10**6 * members).bit_length(), limit=10**6, blocks=(whole,))
 
     def initial(self) -> Model:
         """Nobody counted yet."""
         return {"count": np.zeros(self.length)}
 
     def contribute(self, _model: Model, data: Data, _context: Context) -> Vector:
-        """What one member adds: it may use any library, for only the sum is ever seen."""
+        """What one member adds; any library may compute it."""
         return np.histogram(data.x[:, 0], DECADES)[0].astype(float)
 
     def combine(self, _model: Model, total: Vector, _members: int) -> Model:
@@ -50,14 +50,13 @@ class AgePyramid:
 
 def main() -> None:
     """Run it over three members' ages as a round would, without the processes around it."""
-    generator, recipe = np.random.default_rng(7), AgePyramid()
-    contract: Recipe = recipe  # a type checker holds the class against the contract here
-    ages = {MemberId(name): generator.integers(18, 95, (200, 1)) * 1.0 for name in ("almaty", "bern", "cusco")}
-    codec, salt, none = contract.codec(len(ages)), leaf_hash(b"round.open"), np.zeros(0)
+    recipe: Recipe = AgePyramid()  # a type checker holds the class against the contract here
+    generator = np.random.default_rng(7)
+    ages = {MemberId(name): generator.uniform(18, 95, (200, 1)) for name in ("almaty", "bern", "cusco")}
+    codec, salt, none = recipe.codec(len(ages)), leaf_hash(b"round.open"), np.zeros(0)
     with tempfile.TemporaryDirectory() as folder:
         agreements = {name: Keyring.create(Path(folder) / name, []).agreement("run") for name in ages}
     keys = {name: agreement.public for name, agreement in agreements.items()}
-
     uploads, releases = [], {}
     for name, x in ages.items():
         data = Data(x=x, y=none, test_x=x[:0], test_y=none, names=("age",))
@@ -66,9 +65,9 @@ def main() -> None:
         masks = Roster(me=name, keys=keys, salt=salt).masks(agreements[name], seed)
         uploads.append(b"".join(masked_chunks(codec, Encoder(codec, vector).chunk, masks)))
         releases[name] = Release(seed, {})
-    masked = b"".join(sum_chunks(codec, [lambda _number, upload=upload: upload for upload in uploads]))
+    masked = b"".join(sum_chunks(codec, [[upload].__getitem__ for upload in uploads]))
     total = np.empty(codec.length)
-    read_total(codec, lambda _number: masked, leftover_masks(releases), total)
+    read_total(codec, [masked].__getitem__, leftover_masks(releases), total)
     model = recipe.combine(recipe.initial(), total, len(ages))
 
     for decade, count in zip(DECADES, model["count"], strict=False):

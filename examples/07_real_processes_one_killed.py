@@ -18,7 +18,8 @@ def table(seed: int) -> list[list[float]]:
     """A member's rows of three features and a label."""
     generator = np.random.default_rng(seed)
     x = generator.normal(seed / 10, 1, (40, 3))
-    return np.column_stack((x, x @ [1, -1, 0.5] + generator.normal(0, 0.5, 40) > 0)).tolist()
+    rows: list[list[float]] = np.column_stack((x, x @ [1, -1, 0.5] + generator.normal(0, 0.5, 40) > 0)).tolist()
+    return rows
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
         state = bloc.state()
         assert model == undisturbed
         assert not state.void
-    print(f"proved: killed in round {reached} and back, the run ends with the same bits, and nobody was asked to help")
+    print(f"proved: killed in round {reached} and back, the run ends with the very bits of the run in peace")
 
 
 def wait_for_round(bloc: ProcessBloc, run: Digest, number: int) -> int:

@@ -69,8 +69,8 @@ def test_the_ballot_in_the_specification_is_signed_as_shown():
     assert shown["statement id"] == envelope.id == hashlib.sha256(shown["signed"].encode()).hexdigest()
     assert shown["entry"] == entry.decode()
     assert shown["leaf hash"] == leaf_hash(entry).hex()
-    assert len(envelope.payload) == 213
-    assert len(entry) == 532
+    assert len(envelope.payload) == 289
+    assert len(entry) == 636
 
 
 def test_the_log_in_the_specification_has_the_tree_and_notes_shown():

@@ -37,7 +37,7 @@ from serai.ledger.statements import Clock
 from serai.recipes.registry import build
 from serai.state import Jobs, replay
 from serai.storage.keyring import Keyring
-from serai.testing.faults import Bending, Claiming, Forked, Frozen, Losing, accomplice, see_through
+from serai.testing.faults import Bending, Claiming, Forked, Frozen, Garbling, Losing, accomplice, see_through
 from serai.training.methods import Context
 from serai.training.state import job_of
 from serai.training.statements import RunJoin
@@ -144,19 +144,35 @@ def test_a_halted_zone_keeps_the_two_signed_notes_and_takes_part_in_nothing(agre
     assert set(story.run(run).keys) == {"bern", "oslo"}
 
 
-def test_a_member_on_a_longer_fork_recognises_the_true_history_as_another(agreed):
+def test_a_longer_history_that_does_not_begin_with_the_known_one_is_evidence_too(agreed):
     story, agreement = agreed
     bloc = story.bloc
+    size = len(bloc.entries)
     fork = show_fork(bloc, "lima", bloc.entries[:-1])
     for reason in ("one", "two", "three"):
         fork.submit(
             sign_body(AgreementWithdraw(agreement=agreement, reason=reason), bloc.signer("bern", Role.DELEGATE))
         )
-    # lima had mirrored the true log before: what it is shown now has another root at a size that it knows.
     bloc.step()
     lima = bloc.members["lima"]
     assert (type(lima.refusal), lima.refusal.code) == (Unverified, "log-root")
-    assert lima.zone.mirror.view.size == len(bloc.entries), "nothing of it was taken"
+    halt = f"the log signed a history of {size + 2} entries that does not begin with the {size} kept here"
+    assert lima.zone.mirror.view.halt == halt
+    assert lima.zone.mirror.view.size == size, "nothing of it was taken"
+
+
+def test_entries_bent_on_the_way_are_refused_and_prove_no_fork(agreed):
+    story, agreement = agreed
+    bloc = story.bloc
+    bloc.say("bern", AgreementWithdraw(agreement=agreement))
+    bloc.deceive("lima", see_through(Garbling))
+    bloc.step()
+    lima = bloc.members["lima"]
+    assert lima.refusal.code == "log-root"
+    assert lima.zone.mirror.view.halt is None
+    bloc.deceive("lima", None)
+    bloc.settle()
+    assert bloc.members["lima"].zone.mirror.view.size == len(bloc.entries)
 
 
 def test_a_shorter_history_with_another_root_is_evidence_too(agreed):
@@ -843,23 +859,46 @@ def test_one_witness_counts_once_however_often_and_under_however_many_names_it_s
     assert len(require_quorum(parse_note(cosigned(bloc, note, ("bern", "oslo"), [now_s])), witnesses_of(bloc))) == 2
 
 
-def test_a_member_believes_no_witnessed_head_that_lacks_a_quorum(agreed):
+def test_a_member_believes_no_witnessed_head_that_lacks_a_quorum_and_reads_on(agreed):
     story, agreement = agreed
     bloc = story.bloc
     before = bloc.members["lima"].zone.mirror.view.witnessed_size
-    bloc.say("bern", AgreementWithdraw(agreement=agreement))
     now_s = bloc.now_ms // 1000
-    bloc.deceive(
-        "lima", see_through(lambda c: Claiming(c, lambda note: cosigned(bloc, note, ("bern",), [now_s, now_s + 1])))
-    )
+    times_s = {"bern": [now_s, now_s + 1]}
+
+    def claim(note):
+        return note + "".join(cosigned(bloc, note, (name,), times_s[name]).removeprefix(note) for name in times_s)
+
+    bloc.deceive("lima", see_through(lambda center: Claiming(center, claim)))
+    bloc.say("bern", AgreementWithdraw(agreement=agreement))
     bloc.step_member("lima")
-    lima = bloc.members["lima"]
-    assert (lima.refusal.code, lima.zone.mirror.view.witnessed_size) == ("witness-quorum", before)
-    bloc.deceive(
-        "lima", see_through(lambda c: Claiming(c, lambda note: cosigned(bloc, note, ("bern", "oslo"), [now_s])))
-    )
+    view = bloc.members["lima"].zone.mirror.view
+    assert (view.size, view.witnessed_size) == (len(bloc.entries), before)
+    bloc.say("oslo", AgreementWithdraw(agreement=agreement))
+    times_s["oslo"] = [now_s]
     bloc.step_member("lima")
     assert bloc.members["lima"].zone.mirror.view.witnessed_size == len(bloc.entries), "without the lie it does"
+    assert bloc.members["lima"].refusal is None
+
+
+def test_a_cosignature_that_does_not_hold_spoils_the_whole_claim_and_not_the_entries(agreed):
+    story, agreement = agreed
+    bloc = story.bloc
+    now_s = bloc.now_ms // 1000
+    other = bloc.log.sign(len(bloc.entries), bytes(32))
+    stolen = cosigned(bloc, other, ("oslo",), [now_s]).removeprefix(other)
+    bloc.deceive(
+        "lima",
+        see_through(lambda c: Claiming(c, lambda note: cosigned(bloc, note, ("bern", "lima"), [now_s]) + stolen)),
+    )
+    bloc.say("bern", AgreementWithdraw(agreement=agreement))
+    bloc.step_member("lima")
+    assert bloc.members["lima"].refusal.code == "signature"
+    assert bloc.members["lima"].zone.mirror.view.size == len(bloc.entries)
+    bloc.deceive("lima", None)
+    bloc.say("oslo", AgreementWithdraw(agreement=agreement))
+    bloc.settle()
+    assert bloc.members["lima"].zone.mirror.view.size == len(bloc.entries)
 
 
 def test_a_quorum_for_another_history_halts_the_zone(agreed):

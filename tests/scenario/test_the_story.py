@@ -11,7 +11,7 @@ from serai.agent.rounds import key_name
 from serai.charter.agreements import Life, Term
 from serai.charter.decision import Choice, Result
 from serai.charter.state import life_of, outcome_of, parties_of
-from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot, ProposalOpen
+from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot, MemberWithdraw, ProposalOpen
 from serai.errors import Refused
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
@@ -443,3 +443,28 @@ def test_other_code_than_the_plan_names_is_not_run(agreed):
     bloc.settle()
     assert {reason.article for reasons in story.run(run).declines.values() for reason in reasons} == {"guard 11"}
     assert set(story.run(run).declines) == set(bloc.members)
+
+
+def test_a_member_that_was_away_while_a_witness_left_takes_up_the_log_all_the_same(agreed):
+    story, agreement = agreed
+    bloc = story.bloc
+    bloc.members["oslo"].is_up = False
+    run = bloc.train(agreement, "newton", 1, FEATURES)
+    bloc.settle()  # bern and lima cosign that, and are a quorum
+    bloc.members["bern"].is_up = bloc.members["lima"].is_up = False
+    bloc.say("lima", MemberWithdraw(reason="a new law"), Role.ROOT)
+    # For those who have read that lima left, the newest cosigned head has one cosignature too few.
+    bloc.members["oslo"].is_up = True
+    bloc.settle()
+    assert bloc.members["oslo"].zone.mirror.view.size == bloc.state.size
+    assert set(story.run(run).declines) == set(), "oslo has not seen the plan under a quorum of those who are left"
+    bloc.members["bern"].is_up = True
+    bloc.settle()
+    (reason,) = story.run(run).declines["oslo"]
+    assert (reason.article, reason.text[:20]) == ("guard 9", "lima is not a party ")
+    plan = bloc.plan(agreement, "newton", 1, FEATURES)
+    plan = replace(plan, offers={name: offer for name, offer in plan.offers.items() if name != "lima"})
+    later = bloc.say("bern", plan)
+    bloc.settle()
+    assert story.final(later) is not None
+    assert story.round(later).summed == {"bern", "oslo"}

@@ -9,7 +9,9 @@ inclusion and consistency need no proofs on the way in: they are recomputed.
 
 A checkpoint that the log signed and that does not fit what is kept here is
 evidence of a fork: the two notes are stored, the zone halts, and only a person
-can lift that (by removing the evidence file after the members have met).
+can lift that (by removing the evidence file after the members have met). Entries
+that merely do not have the root they came under prove nothing and are refused;
+for a longer log the center is asked for its whole history first.
 A shorter log than before is a rollback and is refused.
 
 A crash between receiving and storing loses nothing: the center is asked again
@@ -122,6 +124,7 @@ class Mirror:
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._roots: dict[int, bytes] = {}
+        self._unbelieved = 0  # size of the largest head that was called witnessed and lacked a quorum
         self._view = self._load()
 
     @property
@@ -161,6 +164,8 @@ class Mirror:
         before = self.view
         if before.halt:
             raise Unverified("zone-halted", before.halt)
+        # A note that lacked a quorum would be sent again and again: ask for larger ones.
+        witnessed = max(witnessed, min(self._unbelieved, before.size))
         news = center.news(before.size, witnessed, wait_s)
         fetched = list(news.entries)
         if news.first != before.size:
@@ -175,9 +180,19 @@ class Mirror:
             if not more.entries:
                 raise Unverified("news-gap", f"the log signed {checkpoint.size} entries and sends fewer")
             fetched.extend(more.entries)
-        view = self._extended(before, checkpoint, news.checkpoint, fetched[: checkpoint.size - before.size])
-        view = self._with_witnesses(view, news.witnessed)
-        return self._publish(view)
+        try:
+            view = self._extended(before, checkpoint, news.checkpoint, fetched[: checkpoint.size - before.size])
+        except Unverified:
+            if checkpoint.size > before.size and _has_history(center, checkpoint):
+                self.report_fork(
+                    f"the log signed a history of {checkpoint.size} entries that does not begin with the {before.size} "
+                    "kept here",
+                    before.note,
+                    news.checkpoint,
+                )
+            raise
+        self._publish(view)  # what is stored is known, whatever comes of the cosignatures
+        return self._publish(self._with_witnesses(view, news.witnessed))
 
     def report_fork(self, reason: str, *notes: str) -> None:
         """Keep evidence that the log signed two histories, and halt."""
@@ -230,7 +245,14 @@ class Mirror:
         if charter.charter is None or not charter.in_force:
             return view
         witnesses = Witnesses(witness_keys(charter), witness_faults(charter))
-        witnessed = open_witnessed(note, self._key, witnesses)
+        try:
+            witnessed = open_witnessed(note, self._key, witnesses)
+        except Unverified as error:
+            if error.code != "witness-quorum":
+                raise
+            # No proof of anything: so it is when a witness has left since. The next head will have a quorum, or none.
+            self._unbelieved = max(self._unbelieved, open_checkpoint(parse_note(note), self._key).size)
+            return view
         if witnessed.checkpoint.size < view.witnessed_size or witnessed.checkpoint.size > view.size:
             return view
         if self._root_at(witnessed.checkpoint.size) != witnessed.checkpoint.root:
@@ -289,3 +311,14 @@ def _name(entry: bytes) -> Digest:
         return parse_envelope(entry).id
     except Malformed:
         return digest_of(entry)
+
+
+def _has_history(center: Center, checkpoint: Checkpoint) -> bool:
+    """Whether the center has entries, from the first one on, with the root of a checkpoint."""
+    frontier = Frontier()
+    while frontier.size < checkpoint.size:
+        entries = center.news(frontier.size, checkpoint.size, 0).entries[: checkpoint.size - frontier.size]
+        if not entries:
+            return False
+        frontier = frontier.extend(leaf_hash(entry) for entry in entries)
+    return frontier.root() == checkpoint.root

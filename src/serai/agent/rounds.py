@@ -15,6 +15,7 @@ one round cannot both have that.
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from serai.agent.journal import Upload
 from serai.agent.zone import FETCH_BYTES, Zone
 from serai.aggregation.codec import Codec, Encoder, Vector
-from serai.aggregation.exchange import ChunkDigests, ReadChunk, masked_chunks, read_total, sum_lanes
+from serai.aggregation.exchange import ReadChunk, masked_chunks, read_total, sum_lanes
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
 from serai.aggregation.ring import CHUNK_VALUES, Bytes, chunk_count
@@ -31,7 +32,7 @@ from serai.aggregation.statements import RoundRelease, RoundResult, RoundUpload
 from serai.errors import Unverified
 from serai.kernel.ids import Digest, MemberId, digest_of
 
-_NARROW_BITS: Final = 24  # sums of so few bits are exact in float32, which halves the memory of a large model
+_NARROW_SUM: Final = 2**23  # smaller sums are exact in float32, which halves the memory of a large model
 _WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
 
 
@@ -46,13 +47,13 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
     roster = _roster(zone, job, this)
     seed = zone.journal.seed(this.id, lambda: zone.random(32))
     masks = roster.masks(zone.keys.agreement(key_name(job.run)), seed)
-    digests = ChunkDigests()
+    chunks: list[bytes] = []
     with zone.blobs.writer() as writer:
         for chunk in masked_chunks(job.codec, Encoder(job.codec, vector).chunk, masks):
-            digests.add(chunk)
+            chunks.append(hashlib.sha256(chunk).digest())
             writer.write(chunk)
         blob = writer.commit()
-    upload = Upload(blob, b"".join(digests.chunks), digests.size_bytes, memory)
+    upload = Upload(blob, b"".join(chunks), job.codec.upload_bytes, memory)
     zone.journal.record_upload(this.id, upload)
     return upload
 
@@ -101,7 +102,7 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
     """
     assert this.closed is not None
     stream = BlobStream(zone, this.closed.body.masked_sum, job.codec)
-    total: Vector = np.empty(job.length, np.float32 if job.codec.bits <= _NARROW_BITS else np.float64)
+    total: Vector = np.empty(job.length, np.float32 if job.codec.largest_sum < _NARROW_SUM else np.float64)
     digest = read_total(job.codec, stream.chunk, this.masks, total)
     if stream.digest != this.closed.body.masked_sum:
         raise Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the one in its close")
@@ -121,7 +122,7 @@ def check_sum(zone: Zone, job: Job, this: Round) -> None:
 
     """
     assert this.closed is not None
-    count, masked_sum = chunk_count(job.length), this.closed.body.masked_sum
+    count, masked_sum = chunk_count(job.codec.lanes), this.closed.body.masked_sum
     if count <= _WHOLE_CHUNKS:
         packed = b"".join(_expected_chunk(zone, job.codec, this, number) for number in range(count))
         if digest_of(packed) != masked_sum:
@@ -154,35 +155,38 @@ def key_name(run: Digest) -> str:
 
 
 class BlobStream:
-    """The chunks of a vector at the center, in order, fetched in larger pieces and hashed on the way."""
+    """The chunks of a vector, in order and hashed on the way: from this zone's store, or from the center in one request."""
 
     def __init__(self, zone: Zone, blob: Digest, codec: Codec) -> None:
-        self._read = zone.blobs.read_range if zone.blobs.has(blob) else zone.center.read_blob
-        self._blob = blob
-        self._size = codec.ring.packed_bytes(CHUNK_VALUES)
-        self._last = chunk_count(codec.length) - 1
-        self._last_size = codec.ring.packed_bytes(codec.length - self._last * CHUNK_VALUES)
-        self._pieces = max(1, FETCH_BYTES // self._size)
+        size = codec.ring.packed_bytes(CHUNK_VALUES)
+        self._size = size
+        self._total = codec.upload_bytes
+        if zone.blobs.has(blob):
+            self._pieces = _stored(zone, blob, size)
+        else:
+            self._pieces = zone.center.stream_blob(blob, max(1, FETCH_BYTES // size) * size)
         self._buffer = memoryview(b"")
-        self._first = 0
         self._hash = hashlib.sha256()
 
     def chunk(self, number: int) -> Bytes:
-        """The next chunk."""
-        if number % self._pieces == 0:
-            start = number * self._size
-            self._buffer = memoryview(self._read(self._blob, start, self._pieces * self._size))
-            self._first = number
-        start = (number - self._first) * self._size
-        size = self._last_size if number == self._last else self._size
-        chunk = self._buffer[start : start + size]
-        self._hash.update(chunk)
+        """The next chunk; ``number`` counts from 0 without a gap."""
+        if not self._buffer:
+            self._buffer = memoryview(next(self._pieces, b""))
+            self._hash.update(self._buffer)
+        size = min(self._size, self._total - number * self._size)
+        chunk, self._buffer = self._buffer[:size], self._buffer[size:]
         return chunk
 
     @property
     def digest(self) -> Digest:
-        """SHA-256 of the chunks so far."""
+        """SHA-256 of what was read so far."""
         return Digest(self._hash.hexdigest())
+
+
+def _stored(zone: Zone, blob: Digest, piece_bytes: int) -> Iterator[bytes]:
+    with zone.blobs.open(blob) as file:
+        while piece := file.read(piece_bytes):
+            yield piece
 
 
 def _roster(zone: Zone, job: Job, this: Round) -> Roster:
@@ -206,12 +210,12 @@ def _upload_chunk(zone: Zone, codec: Codec, this: Round, member: MemberId, numbe
     body = this.uploads[member].body
     size = codec.ring.packed_bytes(CHUNK_VALUES)
     store: Any = zone.blobs.read_range if zone.blobs.has(body.blob) else zone.center.read_blob
-    if chunk_count(codec.length) <= _WHOLE_CHUNKS:
+    if chunk_count(codec.lanes) <= _WHOLE_CHUNKS:
         whole = store(body.blob, 0, body.size_bytes)
         if digest_of(whole) != body.blob:
             raise Unverified("upload-blob", f"the center's copy of {member}'s upload is not what {member} signed")
         return bytes(whole[number * size : (number + 1) * size])
-    chunk_list = zone.center.read_blob(body.chunks, 0, 32 * chunk_count(codec.length))
+    chunk_list = zone.center.read_blob(body.chunks, 0, 32 * chunk_count(codec.lanes))
     chunk = bytes(store(body.blob, number * size, size))
     if digest_of(chunk_list) != body.chunks or chunk_list[32 * number : 32 * number + 32].hex() != digest_of(chunk):
         raise Unverified("upload-blob", f"chunk {number} of {member}'s upload is not what {member} signed")

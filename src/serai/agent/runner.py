@@ -8,6 +8,7 @@ rebuilt from the last one stored, by reading the logged sums again.
 
 import logging
 from dataclasses import dataclass, field
+from typing import Final
 
 from serai.agent.admission import Prepared, is_only_waiting, judge_run, prepare, reasons_of
 from serai.agent.gate import let_counts_out, let_vector_out
@@ -32,8 +33,10 @@ from serai.state import Jobs
 from serai.training.methods import Context
 from serai.training.state import Run, job_of
 from serai.training.statements import RunDecline, RunJoin
-from serai.training.tensors import Model, Tensor
+from serai.training.tensors import Model, Tensor, digest_model
 
+_LARGE_MODEL_BYTES: Final = 2**24  # writing less costs nothing beside a round
+_LARGE_MODEL_ROUNDS: Final = 8
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,7 @@ class _Active:
         model: what round ``number`` starts from.
         number: the next round whose sum is to be read.
         memory: what the recipe keeps between rounds, stored before each upload.
+        memory_digest: under which digest that is stored; None while it is empty.
         checked: the round whose masked sum was found to be that of the uploads.
 
     """
@@ -55,6 +59,7 @@ class _Active:
     digest: Digest
     number: int
     memory: dict[str, Tensor] = field(default_factory=dict)
+    memory_digest: Digest | None = None
     checked: Digest | None = None
 
 
@@ -126,7 +131,7 @@ class Runner:
         rounds = view.state.rounds
         while (this := find_round(rounds, run.id, active.number)) is not None:
             if this.is_released:
-                self._combine(run, job, this, active)
+                self._combine(run, job, this, view)
             elif find_round(rounds, run.id, active.number + 1) is not None:
                 active.number += 1  # the round failed; the next one starts from the same model
             else:
@@ -170,30 +175,44 @@ class Runner:
             upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
         send_upload(zone, this, upload)
 
-    def _combine(self, run: Run, job: Job, this: Round, active: _Active) -> None:
+    def _combine(self, run: Run, job: Job, this: Round, view: View) -> None:
         """Read a released sum, take the common step, and say its result; nothing counts before it was said."""
-        zone = self._zone
+        zone, active = self._zone, self._active[run.id]
         if zone.member in this.summed and active.checked != this.id:
             check_sum(zone, job, this)
         total, total_digest = read_sum(zone, job, this)
         model = active.prepared.recipe.combine(active.model, total, len(this.summed))
-        digest = zone.store_model(model)
+        digest = digest_model(model)
         if zone.member in this.body.participants and zone.member not in this.results:
             say_result(zone, this, total_digest, digest)
         upload = zone.journal.upload(this.id) if zone.member in this.summed else None
-        memory = upload.memory if upload else zone.store_model(active.memory)
-        previous = active.digest
-        zone.journal.record_progress(run.id, Progress(active.number + 1, digest, memory))
-        active.model, active.digest, active.memory = model, digest, dict(zone.read_model(memory))
-        active.number += 1
+        if upload is not None:
+            active.memory, active.memory_digest = dict(zone.read_model(upload.memory)), upload.memory
+        active.model, active.digest, active.number = model, digest, active.number + 1
+        if (
+            active.number % _rounds_between_snapshots(model) == 0
+            or finished_rounds(view.state.rounds, job) >= job.rounds
+        ):
+            self._take_snapshot(run, active)
         if upload is not None and this.closed is not None:
             zone.blobs.delete(upload.blob)
             zone.blobs.delete(this.closed.body.masked_sum)
-        if previous not in {digest, run.plan.initial}:
-            zone.blobs.delete(previous)
+
+    def _take_snapshot(self, run: Run, active: _Active) -> None:
+        """Store where the run is, so that a restart begins here; what came before is needed no more."""
+        zone = self._zone
+        before = zone.journal.progress(run.id)
+        zone.store_model(active.model)
+        memory = active.memory_digest or zone.store_model(active.memory)
+        zone.journal.record_progress(run.id, Progress(active.number, active.digest, memory))
+        for digest in (before.model, before.memory) if before else ():
+            if digest not in {active.digest, memory, run.plan.initial}:
+                zone.blobs.delete(digest)
 
     def _finish(self, run: Run, view: View, active: _Active) -> None:
         zone, plan = self._zone, run.plan
+        if not zone.blobs.has(active.digest):
+            self._take_snapshot(run, active)
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
@@ -212,7 +231,7 @@ class Runner:
         progress = zone.journal.progress(run.id)
         if progress is not None and zone.blobs.has(progress.model):
             model, memory = zone.read_model(progress.model), dict(zone.read_model(progress.memory))
-            active = _Active(prepared, model, progress.model, progress.number, memory)
+            active = _Active(prepared, model, progress.model, progress.number, memory, progress.memory)
         else:
             model = prepared.recipe.initial()
             active = _Active(prepared, model, zone.store_model(model), 0)
@@ -229,6 +248,11 @@ class Runner:
         if self._troubles.get(run.id) != error.message:
             self._troubles[run.id] = error.message
             _log.warning("run %s waits: %s", run.id[:12], error.message)
+
+
+def _rounds_between_snapshots(model: Model) -> int:
+    """A large model is stored less often; a restart then reads the logged sums since, which is quick."""
+    return 1 if sum(tensor.nbytes for tensor in model.values()) < _LARGE_MODEL_BYTES else _LARGE_MODEL_ROUNDS
 
 
 def _bytes_of(zone: Zone, digest: Digest) -> bytes:

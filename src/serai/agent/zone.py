@@ -81,10 +81,8 @@ class Zone:
 
         """
         with self.blobs.writer() as writer:
-            offset = 0
-            while part := self.center.read_blob(digest, offset, FETCH_BYTES):
-                writer.write(part)
-                offset += len(part)
+            for piece in self.center.stream_blob(digest, FETCH_BYTES):
+                writer.write(piece)
             writer.commit(digest)
 
     def store_model(self, model: Model) -> Digest:

@@ -38,8 +38,8 @@ def verify_round(codec: Codec, this: Round, read: ReadBlob) -> None:
     keystreams = Keystreams(ring, this.masks)
     uploads = {member: ChunkDigests() for member in sorted(closed)}
     masked_sum, total = hashlib.sha256(), hashlib.sha256()
-    for number in range(chunk_count(codec.length)):
-        count = chunk_values(codec.length, number)
+    for number in range(chunk_count(codec.lanes)):
+        count = chunk_values(codec.lanes, number)
         lanes = ring.zeros(count)
         for member, digests in uploads.items():
             data = read(closed[member], number)
@@ -78,13 +78,13 @@ def recompute_chunk(
     """
     closed = _released(this)
     ring = codec.ring
-    count = chunk_values(codec.length, number)
+    count = chunk_values(codec.lanes, number)
     lanes = ring.zeros(count)
     for member in sorted(closed):
         chunks = chunk_lists.get(member, ())
         _compare(f"the chunk list of {member}", this.uploads[member].body.chunks, digest_chunk_list(chunks))
-        if len(chunks) != chunk_count(codec.length):
-            raise Unverified("sum-wrong", f"{member} committed to {len(chunks)} chunks of {chunk_count(codec.length)}")
+        if len(chunks) != chunk_count(codec.lanes):
+            raise Unverified("sum-wrong", f"{member} committed to {len(chunks)} chunks of {chunk_count(codec.lanes)}")
         data = read(closed[member], number)
         _compare(f"chunk {number} of {member}", Digest(chunks[number].hex()), digest_of(data))
         ring.add(lanes, ring.unpack(data, count))

@@ -5,7 +5,9 @@ Theory of operation
     fixed before the round. Scales that differ by sender could not be summed. A
     member sends q = round(x / step), clipped to [-L, L]. The sum of K members
     lies in [-L*K, L*K]; with 2^bits >= 2*L*K + 1 it cannot wrap, so it is read
-    back exactly as a signed integer, and times the step as a real number.
+    back exactly as a signed integer, and times the step as a real number. Where
+    the plan fixes K, several such values share one ring element as digits (see
+    ``digits``); else each value has an element of its own.
     Encoding is each member's own affair. Decoding is not: everybody must get the
     same bits, so it is one conversion and one multiplication in float64 (IEEE
     754), rounded once more where float32 is asked for.
@@ -21,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from serai.aggregation.digits import Digits, lift, pop, push, stretches
 from serai.aggregation.ring import CHUNK_VALUES, Integers, Lanes, Ring, chunk_count, chunk_values
 from serai.errors import Malformed, Refused
 
@@ -60,15 +63,19 @@ class Codec:
         bits: the ring is the integers modulo 2^bits.
         limit: L, the largest magnitude one member may send.
         blocks: consecutive stretches of the vector with their steps.
+        members: K, the most vectors that are ever summed; where it is given, as many
+            values share a ring element as K times the limit leaves room for.
 
     Raises:
-        Malformed: bits not within 2 to 64, limit not within 1 to 2^53-1, or no block.
+        Malformed: bits not within 2 to 64, limit not within 1 to 2^53-1, no block, or
+            not even one value of that many members fits a ring element.
 
     """
 
     bits: int
     limit: int
     blocks: tuple[Block, ...]
+    members: int | None = None
 
     def __post_init__(self) -> None:
         Ring(self.bits)
@@ -76,11 +83,32 @@ class Codec:
             raise Malformed("codec-limit", f"expected a limit of 1 to 2^53-1, got {self.limit}")
         if not self.blocks:
             raise Malformed("codec-blocks", "expected at least one block; a codec without values sums nothing")
+        if self.members is not None and (self.members < 1 or not self.digits):
+            raise Malformed(
+                "codec-members",
+                f"expected a sum of at least one member that fits {self.bits} bits, "
+                f"got {self.members} with a limit of {self.limit}; widen the ring or lower the limit",
+            )
 
     @property
     def length(self) -> int:
         """Number of values in a vector."""
         return sum(block.length for block in self.blocks)
+
+    @property
+    def lanes(self) -> int:
+        """Number of ring elements in a vector: what is masked, summed, sent and cut into chunks."""
+        return -(-self.length // self.digits)
+
+    @property
+    def digits(self) -> int:
+        """How many values share a ring element."""
+        return 1 if self.members is None else Digits(self.ring, self.limit * self.members).per_lane
+
+    @property
+    def largest_sum(self) -> int:
+        """The largest magnitude that a value of a sum can have."""
+        return (1 << (self.bits - 1)) - 1 if self.members is None else self.limit * self.members
 
     @property
     def ring(self) -> Ring:
@@ -90,11 +118,13 @@ class Codec:
     @property
     def upload_bytes(self) -> int:
         """Size of one member's upload."""
-        return self.ring.packed_bytes(self.length)
+        return self.ring.packed_bytes(self.lanes)
 
 
 def is_wide_enough(codec: Codec, members: int) -> bool:
-    """Whether the sum of ``members`` vectors fits the ring: 2^bits >= 2*L*K + 1."""
+    """Whether the sum of ``members`` vectors fits the ring: 2^bits >= 2*L*K + 1, and digits have room for it."""
+    if codec.members is not None:
+        return members <= codec.members
     return 1 << codec.bits >= 2 * codec.limit * members + 1
 
 
@@ -102,9 +132,13 @@ def check(codec: Codec, members: int) -> None:
     """Refuse a codec whose ring the sum of ``members`` vectors could wrap around.
 
     Raises:
-        Refused: 2^bits < 2*L*K + 1.
+        Refused: 2^bits < 2*L*K + 1, or more members than the codec's digits have room for.
 
     """
+    if codec.members is not None and members > codec.members:
+        raise Refused(
+            "ring-too-small", f"the codec leaves room for {codec.members} members, not {members}; plan it for {members}"
+        )
     if not is_wide_enough(codec, members):
         need = (2 * codec.limit * members).bit_length()
         raise Refused(
@@ -135,7 +169,7 @@ class Encoder:
         self._codec = codec
         self._vector = vector
         self._pieces = _Pieces(codec)
-        self._lanes = codec.ring.zeros(min(CHUNK_VALUES, vector.size))
+        self._lanes = codec.ring.zeros(min(CHUNK_VALUES, codec.lanes))
         narrow = vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT
         self._scratch: Vector = np.empty(min(_PIECE, vector.size), np.float32 if narrow else np.float64)
 
@@ -147,13 +181,32 @@ class Encoder:
             Malformed: there is no such chunk.
 
         """
-        count = chunk_values(self._vector.size, number)
-        lanes = self._lanes[:count]
+        lanes = self._lanes[: chunk_values(self._codec.lanes, number)]
         integers = lanes.view(f"<i{lanes.itemsize}")
-        offset = number * CHUNK_VALUES
-        for start, stop, step in self._pieces.between(offset, offset + count):
-            self._quantise(self._vector[start:stop], step, integers[start - offset : stop - offset])
+        if self._codec.members is None:
+            offset = number * CHUNK_VALUES
+            self._quantise_range(offset, offset + lanes.size, integers)
+        else:
+            self._push_digits(number, integers)
         return lanes
+
+    def _push_digits(self, number: int, integers: Integers) -> None:
+        codec = self._codec
+        digits = _digits(codec)
+        offset = number * CHUNK_VALUES * codec.digits
+        values = min(codec.length - offset, integers.size * codec.digits)
+        for planes in stretches(digits, integers.size, values):
+            into = integers[planes[0].first : planes[0].last]
+            into.fill(0)
+            digit = np.empty_like(into)
+            for plane in reversed(planes):
+                found = digit[: plane.stop - plane.start]
+                self._quantise_range(offset + plane.start, offset + plane.stop, found)
+                push(into, digits.radix, found)
+
+    def _quantise_range(self, first: int, last: int, out: Integers) -> None:
+        for start, stop, step in self._pieces.between(first, last):
+            self._quantise(self._vector[start:stop], step, out[start - first : stop - first])
 
     def _quantise(self, values: Vector, step: float, out: Integers) -> None:
         limit = self._codec.limit
@@ -184,7 +237,7 @@ class Decoder:
 
     def __init__(self, codec: Codec, out: Vector) -> None:
         _check_vector(codec, out)
-        self._ring = codec.ring
+        self._codec = codec
         self._out = out
         self._pieces = _Pieces(codec)
         self._scratch = np.empty(min(_PIECE, out.size), np.float64)
@@ -193,17 +246,34 @@ class Decoder:
         """Write the values of one chunk of the sum.
 
         Raises:
-            Malformed: there is no such chunk, or it has another number of values.
+            Malformed: there is no such chunk, or it has another number of ring elements.
 
         """
-        count = chunk_values(self._out.size, number)
+        count = chunk_values(self._codec.lanes, number)
         if lanes.size != count:
-            raise Malformed("vector-size", f"expected {count} values in chunk {number}, got {lanes.size}")
-        offset = number * CHUNK_VALUES
-        for start, stop, step in self._pieces.between(offset, offset + count):
-            integers = self._ring.signed(lanes[start - offset : stop - offset])
+            raise Malformed("vector-size", f"expected {count} ring elements in chunk {number}, got {lanes.size}")
+        if self._codec.members is None:
+            self._write(number * CHUNK_VALUES, self._codec.ring.signed(lanes))
+        else:
+            self._pop_digits(number, lanes)
+
+    def _pop_digits(self, number: int, lanes: Lanes) -> None:
+        codec = self._codec
+        digits = _digits(codec)
+        offset = number * CHUNK_VALUES * codec.digits
+        values = min(codec.length - offset, lanes.size * codec.digits)
+        for planes in stretches(digits, lanes.size, values):
+            lifted = lift(lanes[planes[0].first : planes[0].last], digits)
+            quotient = np.empty_like(lifted)
+            for plane in planes:
+                found = pop(lifted, digits, quotient)
+                self._write(offset + plane.start, found[: plane.stop - plane.start])
+                lifted, quotient = quotient, lifted
+
+    def _write(self, first: int, integers: Integers) -> None:
+        for start, stop, step in self._pieces.between(first, first + integers.size):
             scratch = self._scratch[: stop - start]
-            np.copyto(scratch, integers)
+            np.copyto(scratch, integers[start - first : stop - first])
             np.multiply(scratch, step, out=scratch)
             np.copyto(self._out[start:stop], scratch, casting="same_kind")
 
@@ -217,8 +287,8 @@ def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
 
     """
     encoder = Encoder(codec, vector)
-    lanes = codec.ring.zeros(vector.size)
-    for number in range(chunk_count(vector.size)):
+    lanes = codec.ring.zeros(codec.lanes)
+    for number in range(chunk_count(codec.lanes)):
         offset = number * CHUNK_VALUES
         lanes[offset : offset + CHUNK_VALUES] = encoder.chunk(number)
     return lanes, encoder.clipped
@@ -233,9 +303,9 @@ def decode(codec: Codec, lanes: Lanes, dtype: type[np.floating[Any]] = np.float6
     """
     out: Vector = np.empty(codec.length, dtype)
     decoder = Decoder(codec, out)
-    if lanes.size != out.size:
-        raise Malformed("vector-size", f"expected {out.size} values, got {lanes.size}")
-    for number in range(chunk_count(out.size)):
+    if lanes.size != codec.lanes:
+        raise Malformed("vector-size", f"expected {codec.lanes} ring elements, got {lanes.size}")
+    for number in range(chunk_count(codec.lanes)):
         offset = number * CHUNK_VALUES
         decoder.chunk(number, lanes[offset : offset + CHUNK_VALUES])
     return out
@@ -257,6 +327,10 @@ class _Pieces:
             start = end
             if start == self._ends[block]:
                 block += 1
+
+
+def _digits(codec: Codec) -> Digits:
+    return Digits(codec.ring, codec.largest_sum)
 
 
 def _check_vector(codec: Codec, vector: Vector) -> None:

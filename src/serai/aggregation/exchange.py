@@ -74,7 +74,7 @@ def masked_chunks(codec: Codec, vector: LaneChunk, masks: Sequence[Mask]) -> Ite
     """
     ring = codec.ring
     keystreams = Keystreams(ring, masks)
-    for number in range(chunk_count(codec.length)):
+    for number in range(chunk_count(codec.lanes)):
         lanes = vector(number)
         keystreams.add(lanes, number)
         yield ring.pack(lanes)
@@ -88,7 +88,7 @@ def sum_chunks(codec: Codec, uploads: Sequence[ReadChunk]) -> Iterator[memoryvie
 
     """
     ring = codec.ring
-    for number in range(chunk_count(codec.length)):
+    for number in range(chunk_count(codec.lanes)):
         yield ring.pack(sum_lanes(codec, uploads, number))
 
 
@@ -100,7 +100,7 @@ def sum_lanes(codec: Codec, uploads: Sequence[ReadChunk], number: int) -> Lanes:
 
     """
     ring = codec.ring
-    count = chunk_values(codec.length, number)
+    count = chunk_values(codec.lanes, number)
     total = ring.zeros(count)
     for read in uploads:
         ring.add(total, ring.unpack(read(number), count))
@@ -121,8 +121,8 @@ def unmask_chunks(codec: Codec, masked_sum: ReadChunk, masks: Sequence[Mask]) ->
     """
     ring = codec.ring
     keystreams = Keystreams(ring, masks)
-    for number in range(chunk_count(codec.length)):
-        count = chunk_values(codec.length, number)
+    for number in range(chunk_count(codec.lanes)):
+        count = chunk_values(codec.lanes, number)
         lanes = ring.unpack(masked_sum(number), count).copy()
         keystreams.add(lanes, number)
         ring.reduce(lanes)

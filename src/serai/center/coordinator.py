@@ -13,11 +13,12 @@ checkpoint as a ``clock``; the entry makes the members cosign anew, and the next
 ``clock`` then carries a time beyond the deadline.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
 from serai.aggregation.codec import Codec
 from serai.aggregation.exchange import sum_chunks
@@ -162,16 +163,13 @@ class Coordinator:
 
     def _closing(self, job: Job, this: Round) -> RoundClose:
         uploads = {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
-        readers = [self._reader(job.codec, blob) for blob in uploads.values()]
-        with self._duty.blobs.writer() as writer:
-            for chunk in sum_chunks(job.codec, readers):
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(self._duty.blobs.open(blob)) for blob in uploads.values()]
+            writer = stack.enter_context(self._duty.blobs.writer())
+            for chunk in sum_chunks(job.codec, [_reader(job.codec, file) for file in files]):
                 writer.write(chunk)
             masked_sum = writer.commit()
         return RoundClose(open=this.id, uploads=uploads, masked_sum=masked_sum)
-
-    def _reader(self, codec: Codec, blob: Digest) -> Callable[[int], Bytes]:
-        size = codec.ring.packed_bytes(CHUNK_VALUES)
-        return lambda number: self._duty.blobs.read_range(blob, number * size, size)
 
     def _due_clock(self, state: State) -> Clock | None:
         """A clock if log time has not begun, or a deadline lies between it and now."""
@@ -212,6 +210,12 @@ class Coordinator:
         if not note:
             return None
         return median_time_ms(count_members(parse_note(note), self._duty.replay.witnesses().keys).values())
+
+
+def _reader(codec: Codec, file: BinaryIO) -> Callable[[int], Bytes]:
+    """Chunks of a file in order: the sum asks for each once, so nothing seeks."""
+    size = codec.ring.packed_bytes(CHUNK_VALUES)
+    return lambda _number: file.read(size)
 
 
 def _is_answered(run: Run, state: State) -> bool:

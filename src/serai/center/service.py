@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
@@ -117,6 +117,12 @@ class CenterService:
     def read_blob(self, digest: Digest, offset: int, length: int) -> bytes:
         """Part of a blob, see ``Center``."""
         return self.blobs.read_range(digest, offset, length)
+
+    def stream_blob(self, digest: Digest, piece_bytes: int) -> Iterator[bytes]:
+        """A blob piece by piece, see ``Center``."""
+        with self.blobs.open(digest) as file:
+            while piece := file.read(piece_bytes):
+                yield piece
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether a blob is here, see ``Center``."""

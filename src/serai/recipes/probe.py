@@ -65,7 +65,7 @@ class Probe:
         after: dict[str, Tensor] = {}
         start = 0
         for name, count in self._parts():
-            mean = total[start : start + count].astype(np.float32)
+            mean = total[start : start + count].astype(np.float32, copy=False)
             mean /= np.float32(members)
             mean += model[name]
             after[name] = mean

@@ -6,7 +6,7 @@ they lie in.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +51,13 @@ class Lens:
     def read_blob(self, digest: Digest, offset: int, length: int) -> bytes:
         """As the center answers."""
         return self.center.read_blob(digest, offset, length)
+
+    def stream_blob(self, digest: Digest, piece_bytes: int) -> Iterator[bytes]:
+        """What ``read_blob`` shows, piece by piece."""
+        offset = 0
+        while piece := self.read_blob(digest, offset, piece_bytes):
+            yield piece
+            offset += len(piece)
 
     def has_blob(self, digest: Digest) -> bool:
         """As the center answers."""
@@ -164,6 +171,18 @@ class Claiming(Lens):
         return replace(news, witnessed=self._witnessed(news.checkpoint))
 
 
+class Garbling(Lens):
+    """Changes one bit of the last entry on its way."""
+
+    def news(self, size: int, witnessed: int, wait_s: float) -> News:
+        """The true checkpoint over bent entries."""
+        news = self.center.news(size, witnessed, wait_s)
+        if not news.entries:
+            return news
+        *entries, last = news.entries
+        return replace(news, entries=(*entries, last[:-1] + bytes([last[-1] ^ 1])))
+
+
 class Losing(Lens):
     """Takes entries of some kinds, answers as if they were in the log, and drops them.
 
@@ -216,7 +235,18 @@ class Crash(Exception):
 
 
 ZONE_VERBS: Final = frozenset(
-    ("news", "submit", "cosign", "put_blob", "read_blob", "word", "seed", "record_upload", "record_progress")
+    (
+        "news",
+        "submit",
+        "cosign",
+        "put_blob",
+        "read_blob",
+        "stream_blob",
+        "word",
+        "seed",
+        "record_upload",
+        "record_progress",
+    )
 )
 """What a zone does that reaches beyond its memory."""
 

@@ -82,6 +82,7 @@ class InProcessCenter:
         self.put_blob = service.put_blob
         self.get_blob = service.get_blob
         self.read_blob = service.read_blob
+        self.stream_blob = service.stream_blob
         self.has_blob = service.has_blob
         self.health = service.health
 

@@ -129,6 +129,18 @@ class HttpCenter:
         call = _Call(method="GET", path=f"/blobs/{parse_digest(digest)}", headers=headers)
         return self._attempts(call, lambda answer: _read_part(answer, length))
 
+    def stream_blob(self, digest: Digest, piece_bytes: int) -> Iterator[bytes]:
+        """Fetch a blob piece by piece, see ``Center``."""
+        call = _Call(method="GET", path=f"/blobs/{parse_digest(digest)}")
+        try:
+            with self._open(call) as answer:
+                if answer.status != 200:
+                    raise error_of(answer.status, answer.read(MAX_REPLY_BYTES))
+                while piece := answer.read(piece_bytes):
+                    yield piece
+        except HTTPError as error:
+            raise self._unreachable(call, error) from error
+
     def has_blob(self, digest: Digest) -> bool:
         """Whether the center holds a blob, see ``Center``."""
         call = _Call(method="HEAD", path=f"/blobs/{parse_digest(digest)}")

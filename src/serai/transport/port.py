@@ -5,6 +5,7 @@
 drives the other.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -111,6 +112,17 @@ class Center(Protocol):
 
         Raises:
             Missing: the center has no such blob.
+
+        """
+
+    def stream_blob(self, digest: Digest, piece_bytes: int) -> Iterator[bytes]:
+        """A whole blob from its start, in pieces of ``piece_bytes`` and a last one of what is left.
+
+        The digest is not checked: the caller hashes what it uses.
+
+        Raises:
+            Missing: the center has no such blob.
+            Unavailable: the connection broke; begin again.
 
         """
 

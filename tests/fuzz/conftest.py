@@ -1,0 +1,108 @@
+"""A true log to bend: of a bloc that agreed, ran, evaluated, and said whatever else can be said."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from serai.aggregation.state import final_model
+from serai.charter.decision import Choice
+from serai.charter.members import MemberRecord, StandingAction
+from serai.charter.statements import (
+    AgreementWithdraw,
+    Ballot,
+    MemberAccede,
+    MemberWithdraw,
+    ProposalOpen,
+    ProposalWithdraw,
+    StandingChange,
+)
+from serai.hub.statements import Release
+from serai.kernel.ids import digest_of
+from serai.kernel.keys import Role
+from serai.kernel.statement import sign_body
+from serai.state import Jobs, State, advance
+from serai.testing.federation import ROLES, Federation
+from serai.training.statements import Reason, RunCancel, RunDecline
+from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw
+
+MEMORY = Path("/dev/shm")
+ROWS = [[float(i % 7), float(i * i % 5), float(i % 2)] for i in range(24)]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Entries, the state before each, and keys of every role."""
+
+    entries: list[bytes]
+    states: list[State]
+    signers: list
+    charter: object
+    note: str
+    witnessed: str
+    folder: Path
+
+
+def _speak(bloc):
+    agreement = bloc.agree()
+    run = bloc.train(agreement, "newton", 1, {"features": "2"})
+    bloc.settle()
+    bloc.train(agreement, "newton", 2, {"features": "2"})
+    for _ in range(3):
+        bloc.step()
+    declined = bloc.train(agreement, "moments", 1, {"features": "2"})
+    bloc.say("oslo", RunDecline(plan=declined, reasons=(Reason(article="guard 16", text="no"),)), Role.ZONE)
+    text = bloc.state.charter.agreements[agreement].text
+    record = MemberRecord(
+        id="riga", name="Riga", keys={role: (digest_of(role.encode())[:32].encode(),) for role in ROLES}
+    )
+    for effect in (
+        {"topic": "agreement", "agreement": text},
+        {"topic": "standing", "standing": StandingChange(member="oslo", action=StandingAction.SUSPEND)},
+        {"topic": "accession", "accession": record},
+        {"topic": "operations"},
+    ):
+        concerned = ("oslo",) if effect["topic"] == "standing" else ()
+        proposal = bloc.say("bern", ProposalOpen(title="?", text="?", concerned=concerned, **effect))
+        bloc.say("lima", Ballot(proposal=proposal, choice=Choice.RESERVE, reason="but"))
+    bloc.say("bern", ProposalWithdraw(proposal=proposal))
+    bloc.say("bern", _release(bloc, run))
+    bloc.say("lima", Approval(subject=run, comment=""), Role.STEWARD)
+    grant = next(grant for grant in bloc.state.zones.grants.values() if grant.member == "lima")
+    bloc.say("lima", GrantRevoke(grant=grant.id), Role.STEWARD)
+    bloc.say("lima", OfferWithdraw(offer=grant.body.offer), Role.STEWARD)
+    bloc.say("lima", RunCancel(plan=run, reason="done"))
+    bloc.say("lima", AgreementWithdraw(agreement=agreement))
+    bloc.say("lima", MemberWithdraw(reason="bye"), Role.ROOT)
+    # Void, for nobody was invited; a form to bend nevertheless.
+    bloc.center.submit(sign_body(MemberAccede(accession=proposal), bloc.signer("oslo", Role.ROOT)))
+
+
+def _release(bloc, run):
+    state = bloc.state
+    model = final_model(state.rounds, Jobs(state, state.now)[run])
+    return Release(
+        run=run,
+        model=model,
+        size_bytes=bloc.center_parts.blobs.size(model),
+        format="safetensors",
+        title="A model",
+        card=model,
+        license="Apache-2.0",
+        evaluations=tuple(state.analytics.evaluations),
+    )
+
+
+@pytest.fixture(scope="session")
+def log():
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
+        bloc = Federation(Path(home), dict.fromkeys(("bern", "lima", "oslo"), ROWS))
+        bloc.found()
+        _speak(bloc)
+        states = [State()]
+        for entry in bloc.entries:
+            states.append(advance(states[-1], entry))
+        signers = [bloc.signer(name, role) for name in bloc.members for role in ROLES] + [bloc.operator]
+        head = bloc.center_parts.log
+        yield Log(bloc.entries, states, signers, bloc.charter, head.head().note, head.witnessed().note, Path(home))
