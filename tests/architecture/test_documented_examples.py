@@ -16,6 +16,7 @@ from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
 from serai.charter.decision import Choice
 from serai.charter.statements import Ballot
+from serai.cli.proposals import read_proposal
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import key_id
@@ -23,6 +24,7 @@ from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import LogSigner, cosign, log_key, verify_cosignature, witness_key
 from serai.ledger.merkle import leaf_hash, node_hash, root_of
 from serai.ledger.tiles import encode_bundle
+from serai.testing.federation import Federation
 from serai.training.methods import Context, Data
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -155,3 +157,28 @@ def test_the_recipe_in_the_pages_learns_what_it_says():
         assert clipped == 0
 
     assert recipe.combine(recipe.initial(), decode(codec, total), 2)["share"].tolist() == [0.5]
+
+
+def test_the_agreement_in_the_tutorial_is_one_that_can_be_proposed(tmp_path):
+    page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    path = tmp_path / "agreement.md"
+    path.write_text(re.search(r"^````\n(.*?)^````", page, re.MULTILINE | re.DOTALL)[1], encoding="utf-8")
+
+    text = read_proposal(path).agreement
+
+    assert {(term.name, term.value, term.clause) for term in text.terms} == {
+        ("purpose", ("health.heart",), "1"),
+        ("min_participants", 3, "2"),
+    }
+    assert (text.ratifications, [clause.id for clause in text.clauses]) == (3, ["1", "2"])
+
+
+def test_the_replay_in_the_tutorial_reads_what_a_center_publishes(tmp_path, monkeypatch, capsys):
+    (tmp_path / "serai-demo").mkdir()
+    bloc = Federation(tmp_path / "serai-demo", {"bern": [[0.0, 1.0]] * 9, "lima": [[1.0, 0.0]] * 9})
+    bloc.found()
+    monkeypatch.chdir(tmp_path)
+
+    exec(blocks("tutorial.md", "python")[0], {})  # our own page
+
+    assert capsys.readouterr().out == f"{bloc.state.size} {{}}\n"

@@ -21,6 +21,7 @@ from serai.aggregation.ring import chunk_bytes
 from serai.aggregation.state import Stage, stage_of
 from serai.aggregation.statements import RoundClose, RoundRelease, RoundResult, RoundUpload
 from serai.charter.agreements import Life
+from serai.charter.constitution import genesis_of
 from serai.charter.decision import Choice, Result
 from serai.charter.state import life_of, outcome_of
 from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot, CharterAdopt, ProposalOpen
@@ -676,21 +677,27 @@ def test_the_operator_makes_no_agreement_and_casts_no_ballot(agreed):
     assert life_of(bloc.state.charter, proposal, bloc.state.now) is Life.OPEN_FOR_SIGNATURE
 
 
-def test_a_charter_of_the_operators_making_is_not_the_one_that_members_pinned(make_bloc):
-    story = make_bloc()
+def test_a_zone_that_pinned_another_charter_takes_part_in_nothing(agreed):
+    story, agreement = agreed
     bloc = story.bloc
-    forged = replace(bloc.charter, name="Another bloc")
-    adoptions = [sign_body(CharterAdopt(charter=forged), bloc.signer(name, Role.ROOT)) for name in MEMBERS]
-    lima = bloc.members["lima"].zone
-    lima.mirror._store.close()
-    for file in lima.settings.home.glob("mirror.sqlite*"):
-        file.unlink()
-    # Even signed by all: a zone that pinned one charter takes part under no other.
-    show_fork(bloc, "lima", adoptions)
-    bloc.step_member("lima")
-    state = bloc.members["lima"].state
-    assert state.charter.in_force
-    assert state.charter.genesis != bloc.members["lima"].zone.settings.genesis
+    other = genesis_of(replace(bloc.charter, name="What lima's people checked"))
+    bloc.deceive("lima", lambda zone: replace(zone, settings=replace(zone.settings, genesis=other)))
+    run = bloc.train(agreement, "newton", 1, FEATURES)
+    bloc.settle()
+    (reason,) = story.run(run).declines["lima"]
+    assert reason.article == "guard 1"
+    assert reason.text.endswith("another log")
+    assert set(story.run(run).keys) == {"bern", "oslo"}, "without the lie they join"
+
+
+def test_a_charter_that_one_founder_did_not_sign_is_not_in_force(make_bloc):
+    bloc = make_bloc().bloc
+    adoptions = bloc.entries[:3]
+    forged = sign_body(CharterAdopt(charter=bloc.charter), bloc.operator, nonce=b"1")
+    state = replay([*adoptions[:2], forged])
+    assert not state.charter.in_force
+    assert state.void[2].article == "log 5"
+    assert replay(adoptions).charter.in_force, "without the lie it is"
 
 
 def with_signer(entry, signer, claimed):

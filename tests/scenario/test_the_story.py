@@ -327,6 +327,20 @@ def test_who_leaves_after_its_upload_never_releases_it_and_no_sum_without_it_sho
     assert "sums 14" in {denied.article for denied in bloc.state.void.values()}
 
 
+def test_a_grant_revoked_in_mid_run_stops_the_next_upload(agreed):
+    story, agreement = agreed
+    bloc = story.bloc
+    run = bloc.train(agreement, "newton", 2, FEATURES)
+    story.step_until(lambda: story.round(run, 1))
+    (grant,) = (grant.id for grant in bloc.state.zones.grants.values() if grant.member == "lima")
+    bloc.say("lima", GrantRevoke(grant=grant), Role.STEWARD)
+    bloc.settle()
+    assert set(story.round(run, 1).uploads) == {"bern", "oslo"}
+    pass_deadline(bloc)
+    assert story.round(run, 1).summed == {"bern", "oslo"}
+    assert story.final(run) is not None
+
+
 def test_nothing_is_planned_under_an_agreement_that_all_have_left(agreed):
     story, agreement = agreed
     for name in story.bloc.members:

@@ -48,6 +48,62 @@ class MissingPolicy(StrEnum):
     REFUSE = "refuse"
 
 
+class SandboxMode(StrEnum):
+    """Where recipes run."""
+
+    REQUIRED = "required"  # in a worker behind a whole sandbox, or not at all
+    PREFERRED = "preferred"  # in a worker, behind the best that this machine has
+    OFF = "off"  # those that come with serai run in the agent itself
+
+
+class ForeignCode(StrEnum):
+    """What becomes of recipes that do not come with serai, once something permits them."""
+
+    SANDBOXED = "sandboxed"  # they run behind a whole sandbox, or not at all
+    LIMITED = "limited"  # they also run in a worker that could read files of this user
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one recipe's worker may use.
+
+    Attributes:
+        memory_mb: memory, in MiB.
+        call_s: seconds that one call (a round's contribution, an evaluation) may take.
+        scratch_mb: files that it may write, in MiB; they die with it.
+        devices: device files that it may use, such as ``/dev/nvidia0``.
+
+    """
+
+    memory_mb: int = 8192
+    call_s: int = 1800
+    scratch_mb: int = 256
+    devices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse limits under which no recipe could run.
+
+        Raises:
+            ValueError: a limit is too small, or a device is not named by its path.
+
+        """
+        for name, least in (("memory_mb", 256), ("call_s", 1), ("scratch_mb", 1)):
+            if not least <= getattr(self, name) <= 2**31:
+                raise ValueError(f"limits.{name} must be from {least} to 2^31, got {getattr(self, name)}")
+        if bent := [device for device in self.devices if not device.startswith("/dev/") or ".." in device]:
+            raise ValueError(f"limits.devices must be paths under /dev, got {bent[0]!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """Where and within what limits recipes run in this zone."""
+
+    mode: SandboxMode = SandboxMode.PREFERRED
+    foreign: ForeignCode = ForeignCode.SANDBOXED
+    limits: Limits = Limits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFilter:
     """Which rows of the file belong to the dataset: those whose ``column`` equals a text."""
@@ -184,6 +240,9 @@ class _ZoneFile:
     center_url: str = ""
     genesis: str = ""
     max_staleness_s: int = DEFAULT_MAX_STALENESS_S
+    sandbox: SandboxMode = SandboxMode.PREFERRED
+    foreign_code: ForeignCode = ForeignCode.SANDBOXED
+    limits: Limits = Limits()
     policy: _Terms = _Terms()
     legal: _Terms = _Terms()
     datasets: Mapping[str, DatasetSettings] = field(default_factory=dict)
@@ -200,6 +259,7 @@ class ZoneSettings:
         max_staleness_s: oldest acceptable age of the newest witnessed checkpoint.
         policy: the zone's own standing limits.
         legal: the limits of the law it lives under, as it declares them.
+        sandbox: where and within what limits recipes run.
 
     """
 
@@ -213,6 +273,7 @@ class ZoneSettings:
     policy: tuple[Term, ...]
     legal: tuple[Term, ...]
     datasets: Mapping[str, DatasetSettings]
+    sandbox: SandboxSettings = SandboxSettings()
 
     @property
     def keys_folder(self) -> Path:
@@ -255,6 +316,7 @@ def load_settings(home: Path) -> ZoneSettings:
         policy=_resolve_terms(parsed.policy, home),
         legal=_resolve_terms(parsed.legal, home),
         datasets={name: _with_absolute_path(dataset, home) for name, dataset in parsed.datasets.items()},
+        sandbox=SandboxSettings(mode=parsed.sandbox, foreign=parsed.foreign_code, limits=parsed.limits),
     )
 
 

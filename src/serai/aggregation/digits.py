@@ -91,9 +91,7 @@ def stretches(digits: Digits, lanes: int, values: int) -> Iterator[list[Plane]]:
     for first in range(0, lanes, _STRETCH):
         last = min(first + _STRETCH, lanes)
         starts = (lane * lanes for lane in range(digits.per_lane))
-        yield [
-            Plane(first, last, min(start + first, values), min(start + last, values)) for start in starts
-        ]
+        yield [Plane(first, last, min(start + first, values), min(start + last, values)) for start in starts]
 
 
 def push(into: Integers, radix: int, values: Integers) -> None:

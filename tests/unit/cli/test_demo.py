@@ -30,15 +30,18 @@ def serai(*arguments):
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        [sys.executable, "-m", "serai", "demo", "--dir", folder, "--quick", "--keep", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    command = [sys.executable, "-m", "serai", "demo", "--dir", folder, "--quick", "--keep", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        lines = []
+        while not lines or lines[-1] not in {"}\n", ""}:
+            lines.append(demo.stdout.readline())
+        assert lines[-1], demo.stderr.read()
+        report = json.loads("".join(lines))
+        # Everything still runs, until Ctrl-C.
+        assert serai("log", "--home", folder / "cleveland", "--json")[0] == 0
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+    return folder, report
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,14 @@ ORIGIN: Final = "demo.serai.example/heart"
 AGREEMENT_FILE: Final = "agreement.md"
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
+LOG_FOLDER: Final = "log"
 _CENTER: Final = "center"
 _LEFTOVERS: Final = frozenset(
     {
         AGREEMENT_FILE,
         REPORT_JSON,
         REPORT_HTML,
+        LOG_FOLDER,
         *(name for member in (_CENTER, *(hospital.id for hospital in HOSPITALS)) for name in (member, f"{member}.log")),
     }
 )
@@ -149,9 +151,11 @@ class Stage:
         port = urlsplit(self.url).port
         path.write_text(path.read_text(encoding="utf-8").replace("port = 0", f"port = {port}"), encoding="utf-8")
 
-    def sweep(self) -> None:
-        """Remove everything but the report."""
-        clear(self.folder, _LEFTOVERS - {REPORT_JSON, REPORT_HTML})
+
+def sweep(folder: Path) -> None:
+    """Remove everything but the report and the published log, which anybody may check again."""
+    (folder / _CENTER / "public").rename(folder / LOG_FOLDER)
+    clear(folder, _LEFTOVERS - {REPORT_JSON, REPORT_HTML, LOG_FOLDER})
 
 
 def clear(folder: Path, names: frozenset[str]) -> None:

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -329,8 +329,14 @@ class Story:
         )
 
 
-def play(folder: Path, length: Length, teller: Teller) -> tuple[Report, Stage]:
+def play(folder: Path, length: Length, teller: Teller, epilogue: Callable[[Report, Stage], None]) -> None:
     """Play the demo in a folder and end all its processes.
+
+    Args:
+        folder: where it plays.
+        length: how many rounds.
+        teller: tells it.
+        epilogue: called with the report while everything still runs.
 
     Raises:
         Missing: the data is not installed.
@@ -339,4 +345,4 @@ def play(folder: Path, length: Length, teller: Teller) -> tuple[Report, Stage]:
 
     """
     with Stage(folder) as stage:
-        return Story(stage, teller, length).play(), stage
+        epilogue(Story(stage, teller, length).play(), stage)

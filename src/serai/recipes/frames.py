@@ -1,0 +1,226 @@
+"""What passes between an agent and a recipe's worker: bounded frames on a socket, bulk in memory files.
+
+A frame is four bytes of length and JSON. Bulk (models, rows, vectors) never
+passes through the socket: the agent makes a file without a name in memory and
+hands its descriptor over, and both sides copy each part once. Whoever reads
+trusts nothing that the other side wrote: sizes are checked against the file,
+and a file is read with ``pread``, so that cutting it short is a short read and
+not a signal.
+"""
+
+import fcntl
+import json
+import mmap
+import os
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from serai.errors import Malformed, Unavailable
+from serai.training.tensors import Tensor
+
+Bulk: TypeAlias = bytes | memoryview
+Message: TypeAlias = dict[str, Any]
+
+MAX_FRAME_BYTES: Final = 2**20  # settings, counts and a codec with thousands of blocks; never an array
+ALIGNMENT: Final = 64  # where parts begin: what any vector unit likes
+_MAX_FDS: Final = 2
+_LENGTH: Final = struct.Struct(">I")
+_PIECE: Final = 2**30  # Linux copies at most 2 GiB in one call
+
+
+def send_frame(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+    """Send a message, and hand over descriptors with its first bytes.
+
+    Raises:
+        Malformed: the message is too long for a frame.
+        OSError: the other side is gone, or the channel's timeout has passed.
+
+    """
+    text = json.dumps(message, separators=(",", ":")).encode()
+    if len(text) > MAX_FRAME_BYTES:
+        raise Malformed("frame-too-long", f"expected a message of at most {MAX_FRAME_BYTES} bytes, got {len(text)}")
+    head = _LENGTH.pack(len(text))
+    if fds:
+        socket.send_fds(channel, [head], fds)
+    else:
+        channel.sendall(head)
+    channel.sendall(text)
+
+
+def receive_frame(channel: socket.socket, deadline: float) -> Message:
+    """Read a message; descriptors that come with it are not taken.
+
+    Args:
+        channel: the socket.
+        deadline: of ``time.monotonic``; later than that the wait ends.
+
+    Raises:
+        Malformed: what came is not a frame that holds a JSON object.
+        Unavailable: nothing came in time, or the other side is gone (``frame-late``, ``frame-end``).
+
+    """
+    (size,) = _LENGTH.unpack(_receive(channel, _LENGTH.size, deadline))
+    if size > MAX_FRAME_BYTES:
+        raise Malformed("frame-too-long", f"expected a message of at most {MAX_FRAME_BYTES} bytes, got {size}")
+    return _parse(_receive(channel, size, deadline))
+
+
+def receive_call(channel: socket.socket) -> tuple[Message, list[int]] | None:
+    """Read a message and its descriptors, as a worker does; None when the agent is gone."""
+    head, fds, _, _ = socket.recv_fds(channel, _LENGTH.size, _MAX_FDS)
+    if not head:
+        return None
+    head += channel.recv(_LENGTH.size - len(head), socket.MSG_WAITALL) if len(head) < _LENGTH.size else b""
+    (size,) = _LENGTH.unpack(head)
+    return _parse(channel.recv(size, socket.MSG_WAITALL)), fds
+
+
+def make_file(capacity: int = 0) -> int:
+    """A new file without a name, in memory where the system has such; its descriptor.
+
+    With a ``capacity`` it has that size, takes room only as it is written, and
+    can be neither cut nor grown (where the system can seal a file).
+    """
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+        os.ftruncate(fd, capacity)
+        return fd
+    fd = os.memfd_create("serai", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    if capacity:
+        os.ftruncate(fd, capacity)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return fd
+
+
+def seal(fd: int) -> None:
+    """Let nobody change a file any more, where the system can do that."""
+    if hasattr(os, "memfd_create"):
+        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+
+def write_parts(fd: int, parts: Iterable[Iterable[Bulk]]) -> list[int]:
+    """Write parts one after another, each from an aligned place on; their sizes."""
+    sizes: list[int] = []
+    start = 0
+    for part in parts:
+        end = start
+        for piece in part:
+            end = _write(fd, memoryview(piece).cast("B"), end)
+        sizes.append(end - start)
+        start = _aligned(end)
+    return sizes
+
+
+def map_parts(fd: int, sizes: Sequence[int]) -> list[memoryview]:
+    """Parts that the agent wrote, read-only and without a copy; for the worker, which trusts the agent."""
+    if not any(sizes):
+        return [memoryview(b"") for _ in sizes]
+    # Private, for a file that is sealed against writing could not be mapped otherwise before Linux 6.7.
+    whole = memoryview(mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
+    return [whole[start : start + size] for start, size in _places(sizes)]
+
+
+class Outbox:
+    """The parts of a worker's answer; read by the agent, which trusts nothing in it.
+
+    Args:
+        fd: the file that the worker wrote.
+        sizes: the sizes that the worker states.
+        capacity: the size that the file was given.
+
+    Raises:
+        Malformed: the sizes are no sizes, or do not fit the file.
+
+    """
+
+    def __init__(self, fd: int, sizes: object, capacity: int) -> None:
+        if not isinstance(sizes, list) or not all(type(size) is int and 0 <= size <= capacity for size in sizes):
+            raise Malformed("frame-parts", f"expected sizes of at most {capacity} bytes, got {str(sizes)[:80]}")
+        self._fd = fd
+        self._places = list(_places(sizes))
+        if sum(_aligned(size) for size in sizes) > _aligned(capacity):
+            raise Malformed("frame-parts", f"expected parts of at most {capacity} bytes in all, got {sizes[:8]}")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def size(self, number: int) -> int:
+        """Size of a part in bytes."""
+        return self._places[number][1]
+
+    def read(self, number: int, into: Tensor | None = None) -> memoryview:
+        """A copy of a part, which the worker cannot change any more.
+
+        Args:
+            number: which part.
+            into: an array of as many bytes to copy it into; a new buffer if None.
+
+        Raises:
+            Malformed: the file is shorter than the worker says.
+
+        """
+        start, size = self._places[number]
+        target = np.empty(size, np.uint8) if into is None else into
+        view = memoryview(target.reshape(-1).view(np.uint8).data)
+        assert len(view) == size
+        while view:
+            count = os.preadv(self._fd, [view[:_PIECE]], start)
+            if count == 0:
+                raise Malformed("frame-parts", f"expected {size} bytes in part {number}, the file ends before")
+            view, start = view[count:], start + count
+        return memoryview(target.reshape(-1).view(np.uint8).data)
+
+
+def _parse(text: bytes) -> Message:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("frame-form", f"expected a JSON object in a frame: {str(error)[:80]}") from None
+    if not isinstance(message, dict):
+        raise Malformed("frame-form", f"expected a JSON object in a frame, got {type(message).__name__}")
+    return message
+
+
+def _receive(channel: socket.socket, size: int, deadline: float) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        rest_s = deadline - time.monotonic()
+        if rest_s <= 0:
+            raise Unavailable("frame-late", "no answer came in time")
+        channel.settimeout(rest_s)
+        try:
+            piece = channel.recv(size - len(received))
+        except TimeoutError:
+            continue
+        except OSError:
+            piece = b""
+        if not piece:
+            raise Unavailable("frame-end", "the other side has closed the channel")
+        received += piece
+    return bytes(received)
+
+
+def _write(fd: int, view: memoryview, start: int) -> int:
+    while view:
+        count = os.pwrite(fd, view[:_PIECE], start)
+        view, start = view[count:], start + count
+    return start
+
+
+def _places(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for size in sizes:
+        yield start, size
+        start = _aligned(start + size)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
