@@ -15,9 +15,10 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from serai.training.methods import Context, Data, Recipe, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
+T = TypeVar("T")
+
 MAX_COUNTS: Final = 4_096
 MAX_COUNT: Final = 2**53 - 1  # what canonical JSON holds exactly
 FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
@@ -40,6 +43,7 @@ FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
 _FIRST_REST_S: Final = 5.0
 _LONGEST_REST_S: Final = 600.0
 _SLACK_BYTES: Final = 2**24
+_LARGEST_START_BYTES: Final = 2**36  # what a foreign recipe may start from; takes room only as it is written
 _PIECE: Final = 2**18
 _COUNT_NAME: Final = re.compile(r"[A-Za-z0-9_./@-]{1,64}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -178,14 +182,12 @@ class Confined:
         self._source = source
         self._ours = ours
         self._start = start
-        self._clock = clock
         self._worker: Worker | None = None
         self._is_open = False
         self._told: tuple[str, int, tuple[str, ...]] | None = None
         self._given: Data | None = None
-        self._rest = _Rest()
-        if ours is not None:
-            self._post_open()  # it starts while the agent reads the rows
+        self._rest = _Rest(clock)
+        self._post_open()  # it starts while the agent reads the rows
 
     @property
     def name(self) -> str:
@@ -213,7 +215,7 @@ class Confined:
         """The model before round 0."""
         if self._ours is not None:
             return self._ours.initial()
-        answer = self._ask(Call(message={"call": "initial"}, capacity=_SLACK_BYTES + 16 * MAX_VALUES))
+        answer = self._ask(Call(message={"call": "initial"}, capacity=_LARGEST_START_BYTES))
         return self._checked(lambda: read_model(answer.outbox.read(0)))
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
@@ -284,16 +286,24 @@ class Confined:
 
     def _running(self) -> Worker:
         """The worker, started and opened."""
-        self._rest.check(self._clock())
-        with self._rest.after_trouble(self._clock):
-            if self._worker is None or not self._worker.is_alive:
+        self._rest.check()
+        if self._worker is None or not self._worker.is_alive:
+            with self._rest.after_trouble():
                 self._post_open()
-            assert self._worker is not None
-            if not self._is_open:
-                answer = self._worker.take()
+        assert self._worker is not None
+        if not self._is_open:
+            with self._rest.after_trouble():
+                self._told = self._take_open(self._worker)
                 self._is_open = True
-                self._told = self._checked(lambda: self._read_about(answer.message))
-            return self._worker
+        return self._worker
+
+    def _take_open(self, worker: Worker) -> tuple[str, int, tuple[str, ...]]:
+        try:
+            answer = worker.take()
+        except Refused:
+            self.close()
+            raise
+        return self._checked(lambda: self._read_about(answer.message))
 
     def _post_open(self) -> None:
         self.close()
@@ -318,12 +328,119 @@ class Confined:
         if not isinstance(outputs, list) or not outputs or not OUTPUTS.issuperset(map(str, outputs)):
             raise Malformed("recipe-outputs", f"expected outputs among {sorted(OUTPUTS)}, got {str(outputs)[:80]}")
         if self._source.length and length != self._source.length:
-            raise Malformed("recipe-length", f"expected {self._source.length} values as planned, the recipe has {length}")
+            raise Malformed(
+                "recipe-length", f"expected {self._source.length} values as planned, the recipe has {length}"
+            )
         return name, length, tuple(outputs)
 
     def _ask(self, call: Call) -> Answer:
         worker = self._running()
-        with self._rest.after_trouble(self._clock):
-            answer = worker.ask(call)
-        self._rest.forget()
-        return answer
+        with self._rest.after_trouble():
+            return worker.ask(call)
+
+    def _checked(self, read: Callable[[], T]) -> T:
+        """Read an answer; a worker whose answer is none is not asked again."""
+        try:
+            with self._rest.after_trouble():
+                try:
+                    return read()
+                except Malformed as error:
+                    raise Refused(
+                        "sandbox-answer", f"the recipe's answer is refused: {error.message}", ARTICLE
+                    ) from None
+        except Refused:
+            self.close()
+            raise
+
+
+class _Rest:
+    """How long a recipe is left alone after trouble.
+
+    Args:
+        clock: seconds that only grow.
+
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._trouble: Refused | None = None
+        self._span_s = 0.0
+        self._until_s = 0.0
+
+    def check(self) -> None:
+        """Say again what was wrong, while the rest lasts.
+
+        Raises:
+            Refused: what the last call was refused for.
+
+        """
+        if self._trouble is not None and self._clock() < self._until_s:
+            raise Refused(self._trouble.code, self._trouble.message, self._trouble.article)
+
+    @contextmanager
+    def after_trouble(self) -> Iterator[None]:
+        """Begin a rest if what is done inside is refused."""
+        try:
+            yield
+        except Refused as error:
+            self._trouble = error
+            self._span_s = min(max(2 * self._span_s, _FIRST_REST_S), _LONGEST_REST_S)
+            self._until_s = self._clock() + self._span_s
+            raise
+
+
+def _vector(answer: Answer, length: int) -> Vector:
+    """A vector out of an answer: of the declared length, each value finite.
+
+    Raises:
+        Malformed: it is not.
+
+    """
+    dtype = answer.message.get("dtype")
+    if dtype not in {"float32", "float64"} or len(answer.outbox) != 2:
+        raise Malformed("recipe-vector", f"expected a vector of floats and a memory, got {str(dtype)[:80]}")
+    expected = length * np.dtype(dtype).itemsize
+    if answer.outbox.size(0) != expected:
+        raise Malformed(
+            "recipe-vector",
+            f"expected a vector of {length} values ({expected} bytes), got {answer.outbox.size(0)} bytes",
+        )
+    vector: Vector = np.empty(length, dtype)
+    answer.outbox.read(0, vector)
+    for start in range(0, length, _PIECE):
+        if not np.isfinite(vector[start : start + _PIECE]).all():
+            raise Malformed("recipe-vector", f"a value from place {start} on is not a finite number")
+    return vector
+
+
+def _memory(answer: Answer) -> Model:
+    return read_model(answer.outbox.read(1)) if answer.outbox.size(1) else {}
+
+
+def _counts(counts: object, rows: int | None) -> dict[str, int]:
+    """Counts out of an answer.
+
+    Args:
+        counts: what came.
+        rows: held-back rows that a foreign recipe was to count; None for one that comes with serai.
+
+    Raises:
+        Malformed: they are no counts, or more than a foreign recipe may say.
+
+    """
+    if not isinstance(counts, dict) or len(counts) > MAX_COUNTS:
+        raise Malformed("recipe-counts", f"expected at most {MAX_COUNTS} counts by name, got {str(counts)[:80]}")
+    most = MAX_COUNT if rows is None else rows
+    for name, count in counts.items():
+        if not _COUNT_NAME.fullmatch(name) or type(count) is not int or not 0 <= count <= most:
+            raise Malformed("recipe-counts", f"expected counts from 0 to {most}, got {name[:64]!r}: {str(count)[:24]}")
+    if rows is not None and (not FOREIGN_COUNTS.issuperset(counts) or counts.get("n") != rows):
+        allowed = ", ".join(sorted(FOREIGN_COUNTS))
+        raise Malformed(
+            "recipe-counts", f"expected n = {rows} and no counts but {allowed}, got {', '.join(counts)[:80]}"
+        )
+    return dict(counts)
+
+
+def _size(model: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in model.values())

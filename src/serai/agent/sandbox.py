@@ -196,7 +196,9 @@ class Worker:
                 return sealed
         except Malformed as error:
             self.close()
-            raise Refused("sandbox-answer", f"what the worker answers to {name} is no answer: {error.message}", ARTICLE) from None
+            raise Refused(
+                "sandbox-answer", f"what the worker answers to {name} is no answer: {error.message}", ARTICLE
+            ) from None
         except Unavailable as error:
             if error.code == "frame-end":
                 raise self._death(name) from None

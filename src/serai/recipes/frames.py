@@ -81,7 +81,7 @@ def receive_call(channel: socket.socket) -> tuple[Message, list[int]] | None:
     return _parse(channel.recv(size, socket.MSG_WAITALL)), fds
 
 
-def make_file(capacity: int = 0) -> int:
+def make_file(capacity: int | None = None) -> int:
     """A new file without a name, in memory where the system has such; its descriptor.
 
     With a ``capacity`` it has that size, takes room only as it is written, and
@@ -90,10 +90,10 @@ def make_file(capacity: int = 0) -> int:
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-        os.ftruncate(fd, capacity)
+        os.ftruncate(fd, capacity or 0)
         return fd
     fd = os.memfd_create("serai", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    if capacity:
+    if capacity is not None:
         os.ftruncate(fd, capacity)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
     return fd

@@ -8,7 +8,6 @@ embedding. The device is whatever accelerator this PyTorch build has, else the C
 This is the only module that imports ``torch``; it needs the extra ``serai[torch]``.
 """
 
-import math
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,32 +18,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from serai.recipes.transformer_shape import Shape, shapes_of
 from serai.training.tensors import Model, Tensor
 
 Tokens = npt.NDArray[np.uint8]
 
-VOCABULARY: Final = 256
 _BETAS: Final = (0.9, 0.95)
 _STEP: Final = "inner/step"
 _MOMENTS: Final = {"inner/m/": "exp_avg", "inner/v/": "exp_avg_sq"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """The size of a transformer.
-
-    Attributes:
-        width: of the residual stream; a multiple of ``heads``.
-        layers: blocks of attention and MLP.
-        heads: of each attention.
-        context: bytes that it looks back at most.
-
-    """
-
-    width: int
-    layers: int
-    heads: int
-    context: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,22 +34,6 @@ class InnerAdamW:
 
     decay: float = 0.1
     clip: float = 1.0
-
-
-def shapes_of(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The parameters of a transformer: shapes by name."""
-    width = shape.width
-    found: dict[str, tuple[int, ...]] = {"embedding": (VOCABULARY, width), "position": (shape.context, width)}
-    for layer in range(shape.layers):
-        found |= {
-            f"blocks.{layer:03d}.attention": (3 * width, width),
-            f"blocks.{layer:03d}.attention_norm": (width,),
-            f"blocks.{layer:03d}.attention_out": (width, width),
-            f"blocks.{layer:03d}.mlp_down": (width, 4 * width),
-            f"blocks.{layer:03d}.mlp_norm": (width,),
-            f"blocks.{layer:03d}.mlp_up": (4 * width, width),
-        }
-    return dict(sorted((found | {"norm": (width,)}).items()))
 
 
 def find_device() -> torch.device:
@@ -198,11 +163,3 @@ class Transformer:
 
 def _norm(stream: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return functional.rms_norm(stream, (stream.shape[-1],), weight)
-
-
-def cosine_rate(peak: float, step: int, warm: int, total: int) -> float:
-    """The learning rate at a global step: a linear warm-up, then half a cosine down to a tenth of the peak."""
-    if step < warm:
-        return peak * (step + 1) / warm
-    share = min(1.0, (step - warm) / max(1, total - warm))
-    return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))

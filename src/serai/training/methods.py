@@ -22,6 +22,10 @@ from serai.training.tensors import Model, Tensor
 Vector: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
+def _no_text() -> npt.NDArray[np.uint8]:
+    return np.zeros(0, np.uint8)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """One member's rows, as its own zone reads them; they never leave it.
@@ -32,6 +36,8 @@ class Data:
         test_x: features held back for evaluation, ``(m, d) float64``.
         test_y: their labels, ``(m,)``.
         names: the features' names, ``d`` of them.
+        text: bytes to train on, of a text dataset; each of its documents is a row without features.
+        test_text: bytes held back for evaluation.
 
     """
 
@@ -40,6 +46,8 @@ class Data:
     test_x: npt.NDArray[np.float64]
     test_y: Tensor
     names: tuple[str, ...]
+    text: npt.NDArray[np.uint8] = field(default_factory=_no_text)
+    test_text: npt.NDArray[np.uint8] = field(default_factory=_no_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,13 +45,13 @@ def demo(folder: Path, *, keep: bool, quick: bool, as_json: bool) -> None:
         _tell_end(console, teller, report, folder)
         if keep:
             _linger(console, report, stage)
-            return
-        stage.sweep()
-        console.print(
-            f"log         {folder / LOG_FOLDER}, founded as {stage.observer.settings.genesis}", highlight=False
-        )
+        else:
+            genesis = stage.observer.settings.genesis
+            console.print(f"log         {folder / LOG_FOLDER}, genesis {genesis}", highlight=False)
 
     play(folder, Length.quick() if quick else Length(), teller, epilogue)
+    if not keep:
+        sweep(folder)
 
 
 def _tell_end(console: Console, teller: Teller, report: Report, folder: Path) -> None:

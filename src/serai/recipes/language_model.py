@@ -1,0 +1,169 @@
+"""A language model on bytes: each member trains it for many steps a round and sends a few bits a parameter.
+
+Training and evaluating need PyTorch, ``pip install 'serai[torch]'``. It is
+loaded when a member first trains, so that whoever only lists recipes, or
+recomputes a sum, does not wait for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from importlib.util import find_spec
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from serai.aggregation.codec import Codec
+from serai.errors import Malformed, Missing, Refused
+from serai.recipes.low_communication import read_lowcomm, read_pace
+from serai.recipes.parameters import Parameters
+from serai.recipes.transformer_shape import Shape, shapes_of, start_of
+from serai.training.lowcomm import Layout
+from serai.training.methods import Context, Data, Vector
+from serai.training.tensors import Model
+
+Text = npt.NDArray[np.uint8]
+
+START: Final = "start"
+"""Name under which a plan's inputs give a model to start from, such as a public base."""
+
+ANCHOR: Final = "anchor"
+"""Name under which a plan's inputs give public text, as one array ``text`` of bytes."""
+
+_EVALUATED_AT_ONCE: Final = 64  # sequences
+
+
+class LanguageModel:
+    """Local AdamW on a byte-level transformer, and low-communication rounds.
+
+    The model: the parameters of ``transformer_shape.shapes_of``, float32, and
+    what low-communication rounds keep. A member's AdamW moments stay in its memory
+    from round to round and are never sent (averaging them, or starting them anew, costs loss).
+
+    Settings: ``width``, ``layers``, ``heads``, ``context``; ``batch`` sequences a step;
+    ``anchor_fraction`` of them from the public text; ``lr``, ``steps`` a round,
+    ``rounds`` of the run, ``warm_steps``; ``seed`` of the start; ``evaluated_bytes``
+    at most; and those of ``low_communication``.
+    Inputs: ``start``, a model to start from; ``anchor``, public text.
+
+    Args:
+        params: the settings.
+        inputs: the input models.
+
+    Raises:
+        Missing: PyTorch is not installed here.
+        Malformed: a setting or an input does not fit.
+
+    """
+
+    name: ClassVar[str] = "language_model"
+    outputs: ClassVar[tuple[str, ...]] = ("model", "metrics")
+
+    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model]) -> None:
+        if find_spec("torch") is None:
+            raise Missing("recipe-extra", f"{self.name} needs PyTorch, which is not here: pip install 'serai[torch]'")
+        settings = Parameters(self.name, params)
+        self._shape = _read_shape(settings)
+        self._batch = settings.integer("batch", 32, 1, 2**16)
+        anchor_fraction = settings.number("anchor_fraction", "0", Fraction(0), Fraction(1))
+        self._anchored = int(self._batch * anchor_fraction + Fraction(1, 2))
+        self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
+        self._pace = read_pace(settings, "0.001")
+        layout = Layout(shapes=shapes_of(self._shape), by_row=frozenset({"embedding"}))
+        self._rounds = read_lowcomm(settings, layout, self._pace)
+        seed = settings.integer("seed", 0, 0, 2**63)
+        settings.finish()
+        self._anchor = _anchor_from(inputs, self._shape, needed=self._anchored > 0)
+        self._start = _start_from(inputs, layout) or start_of(self._shape, seed)
+
+    @property
+    def length(self) -> int:
+        """A digit for each parameter, and the blocks' reports."""
+        return self._rounds.length
+
+    def codec(self, members: int) -> Codec:
+        """Digits, as many to a ring element as fit."""
+        return self._rounds.codec(members)
+
+    def initial(self) -> Model:
+        """The model to start from, or a fresh one."""
+        return self._rounds.initial(self._start)
+
+    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
+        """Local steps from the global model, quantised."""
+        from serai.recipes.transformer import InnerAdamW, Transformer  # noqa: PLC0415  # torch takes seconds to load
+
+        engine = Transformer(self._shape)
+        engine.write(model)
+        engine.train(self._batches(data, context), self._pace.rates(context.round), InnerAdamW(), context.memory)
+        return self._rounds.message(model, engine.read(), context.memory)
+
+    def combine(self, model: Model, total: Vector, members: int) -> Model:
+        """One outer step along the mean of the members' updates."""
+        return self._rounds.combine(model, total, members)
+
+    def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
+        """Held-back text: ``n`` documents, ``predicted`` bytes of them, and their loss in ``micronats``."""
+        from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
+
+        engine = Transformer(self._shape)
+        engine.write(model)
+        nats, predicted = engine.nats(_windows(data.test_text[: self._evaluated], self._shape.context))
+        return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
+
+    def _batches(self, data: Data, context: Context) -> Iterator[Text]:
+        generator = context.generator()
+        for _ in range(self._pace.steps):
+            own = _draw(data.text, self._batch - self._anchored, self._shape.context, generator)
+            public = _draw(self._anchor, self._anchored, self._shape.context, generator)
+            yield np.concatenate((own, public))
+
+
+def _read_shape(settings: Parameters) -> Shape:
+    heads = settings.integer("heads", 4, 1, 256)
+    width = settings.integer("width", 128, 1, 2**15)
+    if width % heads:
+        raise Malformed("recipe-param", f"expected a width that is a multiple of {heads} heads, got {width}")
+    layers, context = settings.integer("layers", 4, 1, 999), settings.integer("context", 64, 1, 2**20)
+    return Shape(width=width, layers=layers, heads=heads, context=context)
+
+
+def _draw(text: Text, count: int, context: int, generator: np.random.Generator) -> Text:
+    """Sequences of ``context`` bytes and the one after them, from anywhere in a text."""
+    if count == 0:
+        return np.zeros((0, context + 1), np.uint8)
+    if len(text) <= context:
+        raise Refused("text-too-short", f"expected more than {context} bytes to train on, got {len(text)}; add text")
+    windows = np.lib.stride_tricks.sliding_window_view(text, context + 1)
+    return windows[generator.integers(0, len(windows), count)]
+
+
+def _windows(text: Text, context: int) -> Iterator[Text]:
+    """A text in batches of sequences that predict each of its bytes once, but the first and a last rest."""
+    count = max(0, (len(text) - 1) // context)
+    starts = np.arange(count) * context
+    for first in range(0, count, _EVALUATED_AT_ONCE):
+        some = starts[first : first + _EVALUATED_AT_ONCE]
+        yield np.lib.stride_tricks.sliding_window_view(text, context + 1)[some]
+
+
+def _anchor_from(inputs: Mapping[str, Model], shape: Shape, *, needed: bool) -> Text:
+    text = inputs.get(ANCHOR, {}).get("text")
+    if text is None and not needed:
+        return np.zeros(0, np.uint8)
+    if text is None or text.dtype != np.uint8 or text.ndim != 1 or text.size <= shape.context:
+        raise Malformed(
+            "recipe-input",
+            f"expected the input {ANCHOR!r} to hold one array text, uint8, of over {shape.context} bytes",
+        )
+    return text
+
+
+def _start_from(inputs: Mapping[str, Model], layout: Layout) -> Model | None:
+    start = inputs.get(START)
+    if start is None:
+        return None
+    for name, shape in layout.shapes.items():
+        if name not in start or start[name].shape != shape:
+            raise Malformed("recipe-input", f"expected a model to start from with {name} of shape {shape}")
+    return {name: start[name].astype(np.float32) for name in layout.names}
