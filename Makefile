@@ -3,7 +3,7 @@
 # and hashes in requirements/*.txt.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fmt lint types imports test test-long docs map sizes bench lock clean
+.PHONY: help setup demo check fmt lint types imports test test-long docs map sizes bench bench-peers bench-netem lock clean
 
 V := .venv
 # The first Python that the lock has wheels for; failing that, whatever python3 is, if it is new enough.
@@ -60,6 +60,16 @@ sizes: $(V)/.dev ## Print how long rooms, modules and functions are
 bench: $(V)/.dev $(V)/.demo ## Measure again, and write docs/benchmarks.md (minutes; an idle machine)
 	@set -e; for script in benchmarks/*.py; do $(V)/bin/python "$$script" --results | \
 		$(V)/bin/python tools/benchmarks.py --record "python $$script --results"; done
+	@$(V)/bin/python tools/benchmarks.py --write
+
+bench-peers: $(V)/.dev $(V)/.demo ## The same round by Flower and NVIDIA FLARE, in one run (installs them under build/peers)
+	@$(V)/bin/python benchmarks/peers/compare.py --results | \
+		$(V)/bin/python tools/benchmarks.py --record "make bench-peers"
+	@$(V)/bin/python tools/benchmarks.py --write
+
+bench-netem: $(V)/.dev $(V)/.demo ## Compute utilisation over 300 ms, 10 Mbit/s, 1 % loss (root; in network namespaces)
+	@$(V)/bin/python benchmarks/netem.py --results | \
+		$(V)/bin/python tools/benchmarks.py --record "make bench-netem"
 	@$(V)/bin/python tools/benchmarks.py --write
 
 lock: $(V)/.build ## Resolve the lock files again (newer versions: make lock UPGRADE=--upgrade)

@@ -9,13 +9,15 @@ documents are held back in every language. Nothing of it is committed or shipped
 import hashlib
 import html
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 HANDBOOK = "debian-handbook"
-HELD_BACK = 5  # per cent of the documents
+HELD_BACK, PUBLIC = 5, 10  # per cent of the documents
+PARTS = ("private", "public", "held_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ _ENGLISH = re.compile(r"\b(the|and|is|of|to|with)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A language's text: to train on, and held back, by whole documents."""
+    """A language's text in whole documents: a member's own, what everybody has, and what nobody trains on."""
 
     name: str
-    train: bytes
+    private: bytes
+    public: bytes
     held_back: bytes
 
 
@@ -73,7 +76,7 @@ def load_corpora(cache: Path) -> tuple[Corpus, ...]:
 
 
 def _load(cache: Path, language: Language) -> Corpus:
-    files = [cache / f"{language.name}.{part}.bin" for part in ("train", "held_back")]
+    files = [cache / f"{language.name}.{part}.bin" for part in PARTS]
     if not all(file.exists() for file in files):
         for package in (HANDBOOK, language.package):
             _unpack(cache, package)
@@ -84,22 +87,26 @@ def _load(cache: Path, language: Language) -> Corpus:
 
 def _unpack(cache: Path, package: str) -> None:
     if not list(cache.glob(f"{package}_*.deb")):
-        subprocess.run(["apt-get", "download", "-q", package], cwd=cache, check=True)
+        subprocess.run([_program("apt-get"), "download", "-q", package], cwd=cache, check=True)
     for archive in cache.glob(f"{package}_*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(cache / "root")], check=True)
+        subprocess.run([_program("dpkg-deb"), "-x", str(archive), str(cache / "root")], check=True)
 
 
-def _split(share: Path, language: Language) -> tuple[bytes, bytes]:
-    train: list[str] = []
-    held_back: list[str] = []
+def _program(name: str) -> str:
+    return shutil.which(name) or name
+
+
+def _split(share: Path, language: Language) -> list[bytes]:
+    found: dict[str, list[str]] = {part: [] for part in PARTS}
     seen: set[str] = set()
     for name, path in _documents(share, language):
         lines = [line for line in _lines(path) if line not in seen and _is_in(language, line)]
         seen.update(lines)
         if lines:
             place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % 100
-            (held_back if place < HELD_BACK else train).append("\n".join(lines))
-    return "\n\n".join(train).encode(), "\n\n".join(held_back).encode()
+            part = "held_back" if place < HELD_BACK else "public" if place < HELD_BACK + PUBLIC else "private"
+            found[part].append("\n".join(lines))
+    return ["\n\n".join(found[part]).encode() for part in PARTS]
 
 
 def _documents(share: Path, language: Language) -> Iterator[tuple[str, Path]]:

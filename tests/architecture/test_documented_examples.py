@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from serai.agent.settings import load_settings
 from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
+from serai.aggregation.shares import combine, split
 from serai.charter.decision import Choice
 from serai.charter.statements import Ballot
 from serai.cli.proposals import read_proposal
@@ -143,7 +144,7 @@ def test_the_zone_file_in_the_pages_is_one_that_a_zone_reads(tmp_path):
 def test_the_recipe_in_the_pages_learns_what_it_says():
     names = {}
     exec(blocks("how-to/write-a-recipe.md", "python")[0], names)  # our own page
-    recipe = names["Prevalence"]({}, {})
+    recipe = names["Recipe"]({}, {})
     codec = recipe.codec(2)
     total = codec.ring.zeros(2)
 
@@ -182,3 +183,13 @@ def test_the_replay_in_the_tutorial_reads_what_a_center_publishes(tmp_path, monk
     exec(blocks("tutorial.md", "python")[0], {})  # our own page
 
     assert capsys.readouterr().out == f"{bloc.state.size} {{}}\n"
+
+
+def test_the_shares_in_the_specification_are_those_shown_and_any_two_give_the_seed():
+    shown = values("spec/sums.md")
+    seed = hashlib.sha256(b"bern").digest()
+    assert shown["self bern"] == seed.hex()
+    dealt = split(seed, 2, 3, (7).to_bytes)
+    assert [shown[f"share {x}"] for x in (1, 2, 3)] == [share.hex() for share in dealt]
+    for pair in ((1, 2), (1, 3), (3, 2)):
+        assert combine({x: dealt[x - 1] for x in pair}) == int.from_bytes(seed)

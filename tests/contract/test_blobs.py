@@ -10,8 +10,8 @@ import pytest
 
 from serai.errors import Malformed, Missing, Unavailable, Unverified
 from serai.kernel.ids import digest_of
-from serai.storage import blobs as blobs_module
 from serai.storage.blobs import FileBlobs, MemoryBlobs
+from serai.storage.disk import no_room_explained
 
 DATA = bytes(range(256)) * 1000
 NAME = digest_of(DATA)
@@ -165,7 +165,7 @@ def test_a_full_disk_is_unavailable_and_says_what_to_do(tmp_path):
 
 
 def test_other_disk_errors_are_not_taken_for_a_full_disk(tmp_path):
-    with pytest.raises(OSError, match="broken") as caught, blobs_module._no_room_explained(tmp_path):
+    with pytest.raises(OSError, match="broken") as caught, no_room_explained(tmp_path):
         raise OSError(errno.EIO, "broken")
     assert caught.value.errno == errno.EIO
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ MEMORY = Path("/dev/shm")  # what the examples prove does not hang on the disk, 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_the_example_runs_without_a_warning_and_ends_in_its_proof(script, tmp_path):
+    if "import torch" in script.read_text(encoding="utf-8") and find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed: pip install 'serai[torch]'")
     folder = str(MEMORY if MEMORY.is_dir() else tmp_path)
     done = subprocess.run(
         [sys.executable, "-W", "error", script],

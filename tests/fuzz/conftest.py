@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from serai.aggregation.state import final_model
+from serai.aggregation.statements import RoundRecover
 from serai.charter.decision import Choice
 from serai.charter.members import MemberRecord, StandingAction
 from serai.charter.statements import (
@@ -25,7 +26,8 @@ from serai.kernel.statement import sign_body
 from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
 from serai.training.statements import Reason, RunCancel, RunDecline
-from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw
+from serai.zones.facts import PrivacyCost, Unit
+from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw, PrivacyCharge
 
 MEMORY = Path("/dev/shm")
 ROWS = [[float(i % 7), float(i * i % 5), float(i % 2)] for i in range(24)]
@@ -75,8 +77,13 @@ def _speak(bloc):
     bloc.say("lima", RunCancel(plan=run, reason="done"))
     bloc.say("lima", AgreementWithdraw(agreement=agreement))
     bloc.say("lima", MemberWithdraw(reason="bye"), Role.ROOT)
-    # Void, for nobody was invited; a form to bend nevertheless.
+    # Void, for nobody was invited, lost or charged; forms to bend nevertheless.
     bloc.center.submit(sign_body(MemberAccede(accession=proposal), bloc.signer("oslo", Role.ROOT)))
+    recover = RoundRecover(close=run, member="bern", rows=b"r", seeds=b"s", row=b"w", shares={"bern": b"x"})
+    cost = PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)
+    charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
+    for body in (recover, charge):
+        bloc.center.submit(sign_body(body, bloc.signer("oslo", Role.ZONE)))
 
 
 def _release(bloc, run):

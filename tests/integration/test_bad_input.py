@@ -28,7 +28,7 @@ from serai.testing.processes import ORIGIN, ProcessBloc
 from serai.zones.statements import Approval
 
 PARAMS = {"features": "2", "damping": "0.1"}
-TMPFS_MB = 16  # SQLite's write-ahead logs alone grow to 4 MB each
+TMPFS_MB = 64  # SQLite's write-ahead logs grow to 4 MB each, and a bundle is published anew with each batch
 
 
 def table(seed, count=40):
@@ -79,7 +79,11 @@ def test_entries_that_cannot_be_read_or_trusted_are_refused_in_words_and_the_log
     cases = [
         (b'{"payload": ', Malformed, "JSON"),
         (b"[]", Malformed, "expected the envelope to be an object"),
-        (b'{"payload":"' + b"x" * MAX_ENTRY_BYTES + b'"}', Refused, f"expected a body of at most {MAX_ENTRY_BYTES} bytes"),
+        (
+            b'{"payload":"' + b"x" * MAX_ENTRY_BYTES + b'"}',
+            Refused,
+            f"expected a body of at most {MAX_ENTRY_BYTES} bytes",
+        ),
         (sign_statement("treaty", {}, {}, signer), Malformed, "no statement of kind 'treaty' is known; update one"),
         (sign_statement("approval", approval(colour="red"), {}, signer), Malformed, "colour"),
         (sign_statement("approval", {"comment": ""}, {}, signer), Malformed, "subject"),
@@ -87,12 +91,13 @@ def test_entries_that_cannot_be_read_or_trusted_are_refused_in_words_and_the_log
         (bent(good), Unverified, "signature"),
         (sign_statement("approval", approval(), {}, stranger), Unverified, "belongs to no member in the charter"),
     ]
-    before = session.state().size
     for entry, family, words in cases:
         with pytest.raises(family, match=re.escape(words)):
             session.center.submit(entry)
-    assert session.state().size == before
-    assert session.center.submit(good) == before
+    index = session.center.submit(good)
+    log = session.entries(0, session.state().size)
+    assert log[index] == good
+    assert not {entry for entry, _, _ in cases} & set(log)
 
 
 def test_what_the_wrong_role_says_stands_in_the_log_without_effect_and_the_article_says_why(bloc):
@@ -255,7 +260,7 @@ def test_damaged_files_of_a_zone_are_named_and_its_log_can_be_mirrored_anew(bloc
             assert f"{home / name} is not a database" in failed_start(bloc, "lima")
             (home / name).write_bytes(kept)
         (home / "charter.json").write_text("{}")
-        assert f"{home / 'charter.json'} is no charter" in failed_start(bloc, "lima")
+        assert f"{home / 'charter.json'}: Charter.name is required" in failed_start(bloc, "lima")
     assert bloc.say("lima", Approval(subject=digest_of(b"well again"), comment=""))
 
 
@@ -281,7 +286,7 @@ def test_tables_that_do_not_fit_stop_their_run_with_a_reason_and_no_other_run(tm
         infinite = bloc.train(agreement, "newton", 2, PARAMS)
         wide = bloc.train(agreement, "newton", 2, {"features": "5"})
         bloc.wait_for_model(bloc.train(agreement, "probe", 2, {"size": "100"}))
-        bloc.wait_until(lambda _: "a vector holds NaN or infinity" in bloc.said("lima"), 10)
+        bloc.wait_until(lambda _: "is not a finite number" in bloc.said("lima"), 10)
         bloc.wait_until(lambda _: "for 5 features, the data have shape" in bloc.said("lima"), 10)
         assert f"run {infinite[:12]} waits: " in bloc.said("lima")
         rounds = bloc.state().rounds
@@ -293,7 +298,7 @@ def test_tables_that_do_not_fit_stop_their_run_with_a_reason_and_no_other_run(tm
         path.write_text(path.read_text().replace("1e+200", "1"))
         run = bloc.train(agreement, "probe", 1, {"size": "100"})
         state = bloc.wait_until(lambda state: "lima" in state.runs.plans[run].declines)
-        reasons = " ".join(reason.text for reason in state.runs.plans[run].declines["lima"].reasons)
+        reasons = " ".join(reason.text for reason in state.runs.plans[run].declines["lima"])
         assert "dataset" in reasons
         assert state.zones.offers[state.runs.plans[run].plan.offers["lima"]].body.dataset[:12] in reasons
 
@@ -328,8 +333,8 @@ def small_disk(folder):
 def fill(folder):
     path = folder / "filler"
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+        while True:  # the last write takes what is left
+            file.write(bytes(65_536))
     return path
 
 
@@ -345,7 +350,7 @@ def submit_until_full(session):
     signer = session.keys.signer(Role.DELEGATE)
     answered = {}
     for number in range(1_000):
-        entry = sign_body(Approval(subject=digest_of(str(number).encode()), comment="x" * 20_000), signer)
+        entry = sign_body(Approval(subject=digest_of(str(number).encode()), comment="x" * 2_000), signer)
         try:
             answered[session.center.submit(entry)] = entry
         except Unavailable as error:
@@ -361,19 +366,19 @@ def test_a_full_disk_says_so_and_when_there_is_room_again_everything_goes_on(tmp
         bloc = stack.enter_context(ProcessBloc(tmp_path, {"bern": table(0), "lima": table(1)}))
         session = bloc.session("bern")
         agreement = bloc.agree()
-        undisturbed = bloc.wait_for_model(bloc.train(agreement, "newton", 12, PARAMS))
+        undisturbed = bloc.wait_for_model(bloc.train(agreement, "newton", 8, PARAMS))
         pids = [bloc.pid(name) for name in ("center", "lima")]
 
-        run = bloc.train(agreement, "newton", 12, PARAMS)
+        run = bloc.train(agreement, "newton", 8, PARAMS)
         filler = fill(tmp_path / "lima")
         wait_for_words(bloc, "lima", "full")
-        assert "no center answers" not in bloc.said("lima")
+        assert "center does not answer" not in bloc.said("lima")
         filler.unlink()
         assert bloc.wait_for_model(run) == undisturbed
 
-        run = bloc.train(agreement, "newton", 12, PARAMS)
+        run = bloc.train(agreement, "newton", 8, PARAMS)
         filler = fill(tmp_path / "center")
-        with pytest.raises(Unavailable, match="no room left on the disk of .*; free some or move the folder"):
+        with pytest.raises(Unavailable, match=r"no room left on the disk of .*; free some or move the folder"):
             session.center.put_blob(digest_of(bytes(50_000)), bytes(50_000))
         answered, error = submit_until_full(session)
         assert error.code == "disk-full"
@@ -382,9 +387,9 @@ def test_a_full_disk_says_so_and_when_there_is_room_again_everything_goes_on(tmp
         filler.unlink()
         started = time.monotonic()
         assert bloc.wait_for_model(run) == undisturbed
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 20
         entries = session.entries(0, session.state().size)
         assert all(entries[index] == entry for index, entry in answered.items())
-        assert len(list(audit_run(session, run))) == 12
+        assert len(list(audit_run(session, run))) == 8
         session.center.put_blob(digest_of(bytes(50_000)), bytes(50_000))
         assert [bloc.pid(name) for name in ("center", "lima")] == pids

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 from serai.aggregation.state import current_round, final_model, find_round
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.keys import Role
+from serai.kernel.statement import sign_body
+from serai.ledger.checkpoint import cosign
+from serai.ledger.note import parse_note
 from serai.recipes.registry import build
 from serai.state import Jobs
+from serai.testing.faults import Forked, see_through
 from serai.testing.federation import Federation
 from serai.training.methods import Data
 from serai.training.tensors import read_model
@@ -73,6 +79,37 @@ class Story:
             self.bloc.check()
         raise AssertionError("the story does not come to that point")
 
+    # What a center that lies needs
+
+    def position(self, kind, nth=0):
+        """Where the log has the nth entry of a kind."""
+        kinds = [parse_envelope(entry).kind for entry in self.bloc.entries]
+        return [index for index, this in enumerate(kinds) if this == kind][nth]
+
+    def operator_says(self, body):
+        return self.bloc.put(sign_body(body, self.bloc.operator))
+
+    def show_fork(self, member, entries, **lies):
+        """Show a member another history from now on; the fork, to add to."""
+        made = []
+
+        def fork(center):
+            made[:] = [Forked(center, self.bloc.log, made[0].entries if made else entries, **lies)]
+            return made[0]
+
+        self.bloc.deceive(member, see_through(fork))
+        return made[0]
+
+    @property
+    def witnesses(self):
+        return self.bloc.center_parts.replay.witnesses()
+
+    def cosigned(self, note, members, times_s):
+        """A note with a cosignature line of each member at each time."""
+        body = parse_note(note).text
+        signers = {name: self.bloc.signer(name, Role.WITNESS) for name in members}
+        return note + "".join(cosign(body, name, signers[name], time_s) for name in members for time_s in times_s)
+
 
 @pytest.fixture
 def make_bloc():
@@ -98,3 +135,22 @@ def story(make_bloc):
 def agreed(story):
     """The story and an agreement in force over everybody's data."""
     return story, story.bloc.agree()
+
+
+@pytest.fixture
+def running(agreed):
+    """The story, and a run of which round 0 was just opened."""
+    story, agreement = agreed
+    run = story.bloc.train(agreement, "newton", 3, FEATURES)
+    story.step_until(lambda: story.round(run))
+    assert not story.round(run).uploads
+    return story, run
+
+
+@pytest.fixture
+def uploaded(running):
+    """The story, a run, and all uploads of its round 0, which is still open."""
+    story, run = running
+    story.step_until(lambda: len(story.round(run).uploads) == 3)
+    assert story.round(run).closed is None
+    return story, run

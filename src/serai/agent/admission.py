@@ -10,27 +10,31 @@ from dataclasses import dataclass
 from typing import Final
 
 from serai.agent.mirror import View
+from serai.agent.privacy import RunPrivacy
+from serai.agent.programs import Program, Source, is_foreign_name
 from serai.agent.zone import Zone
 from serai.charter.state import parties_of
-from serai.errors import SeraiError
-from serai.kernel.ids import Digest, MemberId
-from serai.recipes.registry import build, code_digest
+from serai.errors import Refused, SeraiError
+from serai.kernel.ids import Digest, MemberId, digest_of
+from serai.recipes.archive import MAX_ARCHIVE_BYTES
+from serai.recipes.registry import code_digest
 from serai.training.methods import Data, Recipe
 from serai.training.state import Run
 from serai.training.statements import Reason
-from serai.training.tensors import digest_model
 from serai.zones.admission import (
     Admission,
     DigestFacts,
     LogFacts,
+    ProgramFacts,
     RequestFacts,
     agreement_facts,
     data_facts,
     effective_policies,
 )
 from serai.zones.facts import JobFacts
-from serai.zones.guard import Decision, judge_admission
-from serai.zones.state import approving_members
+from serai.zones.guard import Decision, is_foreign_permitted, judge_admission
+from serai.zones.policy import ZONE_POLICY, Policy
+from serai.zones.state import approving_members, find_steward_approval
 
 WAITING_STEPS: Final = frozenset({"approvals", "freshness", "quorum"})
 """Steps that time or people may still satisfy: a run that fails only these is asked again, not declined."""
@@ -44,33 +48,67 @@ class Prepared:
         recipe: its program.
         data: the rows it may see.
         facts: what it declared, as the guard knew it.
+        close: lets go of what the program holds.
 
     """
 
     recipe: Recipe
     data: Data
     facts: JobFacts
+    close: Callable[[], None]
 
 
 def prepare(zone: Zone, run: Run, view: View) -> Prepared:
-    """Build a run's program and read the rows it may see.
+    """Open a run's program and read the rows it may see.
 
     Raises:
         Missing: the recipe, an input model or the dataset is not here.
         Malformed: settings, inputs or data do not fit.
+        Refused: the program may not run here (any more), or does not start.
 
     """
-    inputs = {name: zone.read_model(digest) for name, digest in sorted(run.plan.inputs.items())}
-    recipe = build(run.plan.recipe, run.plan.params, inputs)
+    source = _source(zone, run, view)
+    program = zone.programs.open(source)
+    try:
+        return _with_rows(zone, run, view, program)
+    except SeraiError:
+        program.close()
+        raise
+
+
+def _with_rows(zone: Zone, run: Run, view: View, program: Program) -> Prepared:
     offer = view.state.zones.offers[run.plan.offers[zone.member]]
     parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
     facts = _job_facts(zone, run, view, offer.body.dataset, parties)
-    return Prepared(recipe, zone.vault.load_by_digest(offer.body.dataset), facts)
+    return Prepared(program.recipe, zone.vault.load_by_digest(offer.body.dataset), facts, program.close)
 
 
 def judge_run(zone: Zone, run: Run, view: View) -> Decision:
-    """The guard's decision about a run, over facts gathered from log, disk, settings and clock."""
+    """The guard's decision about a run, over facts gathered from log, disk, settings and clock.
+
+    Raises:
+        Misconfigured: a term sets a privacy budget, and the accountant is not installed.
+
+    """
     return judge_admission(_gather(zone, run, view))
+
+
+def admit_run(zone: Zone, run: Run, view: View) -> Decision:
+    """Judge a run and, if it may run, set aside what it may cost at most of this zone's budgets.
+
+    Raises:
+        Misconfigured: a term sets a privacy budget, and the accountant is not installed.
+
+    """
+    decision = judge_run(zone, run, view)
+    if not decision.allowed:
+        return decision
+    return Decision(tuple(("budget", denied) for denied in privacy_of(zone, run, view).reserve()))
+
+
+def privacy_of(zone: Zone, run: Run, view: View) -> RunPrivacy:
+    """What a run costs the privacy of this zone's data, under the policies as they stand in a view."""
+    return RunPrivacy(zone, run, view, _policies(zone, run, view))
 
 
 def is_only_waiting(decision: Decision) -> bool:
@@ -89,7 +127,8 @@ def _gather(zone: Zone, run: Run, view: View) -> Admission:
     members = {zone.member, run.planner, *(MemberId(member) for member in plan.offers)}
     agreement = agreement_facts(state.charter, plan.agreement, members, at)
     dataset = data.offer.body.dataset if data.offer else None
-    text = state.charter.agreements[plan.agreement].text  # a plan that cites no agreement is void
+    facts = _job_facts(zone, run, view, dataset, agreement.parties)
+    privacy = privacy_of(zone, run, view)
     return Admission(
         member=zone.member,
         at=at,
@@ -104,11 +143,29 @@ def _gather(zone: Zone, run: Run, view: View) -> Admission:
         ),
         agreement=agreement,
         data=data,
-        digests=tuple(_digests(zone, run, dataset)),
-        policies=effective_policies((plan.agreement, text), data, zone.settings.policy, zone.settings.legal),
-        facts=_job_facts(zone, run, view, dataset, agreement.parties),
-        budgets=(),
+        digests=tuple(_digests(zone, run, view, dataset)),
+        policies=_policies(zone, run, view),
+        facts=facts,
+        budgets=() if facts.privacy is None else privacy.budgets(facts.privacy),
         kill_switch=f"{zone.settings.stop_file} exists" if zone.settings.is_stopped else None,
+        program=_program_facts(zone, run, view),
+    )
+
+
+def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
+    state, plan = view.state, run.plan
+    data = data_facts(state.zones, plan.offers[zone.member], plan.agreement, state.now)
+    text = state.charter.agreements[plan.agreement].text  # a plan that cites no agreement is void
+    return effective_policies((plan.agreement, text), data, zone.settings.policy, zone.settings.legal)
+
+
+def _program_facts(zone: Zone, run: Run, view: View) -> ProgramFacts:
+    is_foreign = is_foreign_name(run.plan.recipe)
+    approval = find_steward_approval(view.state.zones, run.plan.code, zone.member)
+    return ProgramFacts(
+        is_foreign=is_foreign,
+        approved_at=approval.index if approval else None,
+        obstacle=zone.programs.find_obstacle(is_foreign=is_foreign),
     )
 
 
@@ -130,19 +187,47 @@ def _log_facts(zone: Zone, view: View) -> LogFacts:
     )
 
 
-def _digests(zone: Zone, run: Run, dataset: Digest | None) -> Iterator[DigestFacts]:
+def _digests(zone: Zone, run: Run, view: View, dataset: Digest | None) -> Iterator[DigestFacts]:
     plan = run.plan
-    yield DigestFacts(what="code", expected=plan.code, found=_found(lambda: code_digest(plan.recipe)))
     if dataset is not None:
-        yield DigestFacts(
-            what="dataset", expected=dataset, found=dataset if zone.vault.find_by_digest(dataset) is not None else None
+        found = dataset if zone.vault.find_by_digest(dataset) is not None else None
+        yield DigestFacts(what="dataset", expected=dataset, found=found)
+    is_foreign = is_foreign_name(plan.recipe)
+    yield DigestFacts(
+        what="code",
+        expected=plan.code,
+        found=_found(lambda: digest_of(_archive(zone, run, view)) if is_foreign else code_digest(plan.recipe)),
+    )
+    yield DigestFacts(
+        what="model",
+        expected=plan.initial,
+        found=_found(lambda: zone.programs.initial_digest(_source(zone, run, view))),
+    )
+
+
+def _source(zone: Zone, run: Run, view: View) -> Source:
+    """What a run's plan says about its program; a foreign one is fetched only where something permits it.
+
+    Raises:
+        Missing: an input model or the archive is nowhere.
+        Refused: nothing permits the program here.
+
+    """
+    plan = run.plan
+    archive = _archive(zone, run, view) if is_foreign_name(plan.recipe) else None
+    inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
+    return Source(recipe=plan.recipe, params=plan.params, inputs=inputs, archive=archive, length=plan.length)
+
+
+def _archive(zone: Zone, run: Run, view: View) -> bytes:
+    facts = _program_facts(zone, run, view)
+    if not is_foreign_permitted(facts, _policies(zone, run, view), run.plan.code, view.witnessed_size):
+        raise Refused(
+            "code-not-permitted", f"nothing permits the program {run.plan.code[:12]} in this zone", "guard 11"
         )
-    yield DigestFacts(what="model", expected=plan.initial, found=_found(lambda: _initial_digest(zone, run)))
-
-
-def _initial_digest(zone: Zone, run: Run) -> Digest:
-    inputs = {name: zone.read_model(digest) for name, digest in sorted(run.plan.inputs.items())}
-    return digest_model(build(run.plan.recipe, run.plan.params, inputs).initial())
+    if facts.obstacle is not None:
+        raise Refused("sandbox-missing", facts.obstacle, ZONE_POLICY)
+    return zone.fetch_small_blob(run.plan.code, MAX_ARCHIVE_BYTES)
 
 
 def _found(find: Callable[[], Digest]) -> Digest | None:
@@ -168,4 +253,5 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         jurisdiction=zone.settings.jurisdiction,
         secure_sum=True,  # there is no other way out of this zone
         parties=parties,
+        privacy=None if dataset is None else privacy_of(zone, run, view).worst_cost(),
     )

@@ -17,6 +17,7 @@ from typing import Final
 
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror, View
+from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
 from serai.agent.session import MIRROR_FILE, read_charter
 from serai.agent.settings import ZoneSettings
@@ -67,6 +68,8 @@ def build(settings: ZoneSettings) -> Zone:
     keys = Keyring(settings.keys_folder)
     blobs = FileBlobs(settings.home / "blobs")
     blobs.sweep()
+    programs = Programs(settings.sandbox, settings.home)
+    programs.sweep()
     return Zone(
         settings=settings,
         center=HttpCenter(settings.center_url, keys.signer(Role.ZONE), settings.member),
@@ -75,6 +78,7 @@ def build(settings: ZoneSettings) -> Zone:
         journal=Journal(settings.home / "journal.sqlite"),
         blobs=blobs,
         vault=Vault(settings),
+        programs=programs,
         now_ms=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,
     )
@@ -106,8 +110,8 @@ class Agent:
             try:
                 follower.step(NEWS_WAIT_S)
                 patience.reset()
-            except Unavailable as error:
-                patience.wait(f"the center does not answer: {error}")
+            except (Unavailable, OSError) as error:
+                patience.wait(str(error))
             except SeraiError as error:
                 patience.wait(f"what the center sent is refused: {error}")
 
@@ -118,8 +122,8 @@ class Agent:
             try:
                 runner.work(view)
                 patience.reset()
-            except Unavailable as error:
-                patience.wait(f"the center does not answer: {error}")
+            except (Unavailable, OSError) as error:
+                patience.wait(str(error))
             else:
                 view = self.zone.mirror.wait(view, NEWS_WAIT_S)
 
@@ -166,7 +170,7 @@ class Patience:
     def reset(self) -> None:
         """It worked."""
         if self._failures:
-            _log.info("the center answers again")
+            _log.info("it goes on")
         self._failures, self._said = 0, ""
 
     def wait(self, reason: str) -> None:

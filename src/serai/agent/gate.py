@@ -11,7 +11,6 @@ from dataclasses import replace
 from serai.agent.admission import Prepared
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
-from serai.aggregation.codec import Vector
 from serai.errors import Refused
 from serai.kernel.verdict import Denied
 from serai.training.state import Run
@@ -21,15 +20,15 @@ from serai.zones.facts import Output
 from serai.zones.policy import Policy, select_terms
 
 
-def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, vector: Vector) -> None:
-    """Judge a vector that is about to be masked and sent.
+def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, length: int) -> None:
+    """Judge a vector of ``length`` values that is about to be sent, for the first time or again.
 
     Raises:
         Refused: it may not leave; the message gives every reason and its clause.
 
     """
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
-    measured = Measured(output=kind, rows=len(prepared.data.x), length=vector.size, secure_sum=True)
+    measured = Measured(output=kind, rows=len(prepared.data.x), length=length, secure_sum=True)
     egress = Egress(
         at=view.state.now,
         declared=prepared.facts,

@@ -4,12 +4,14 @@ Theory of operation
 -------------------
 Whatever leaves the zone is written here first, byte for byte. After a crash at
 any moment the zone sends the *same* bytes again, and the log takes each
-statement once. Three promises hang on that:
+statement once. Four promises hang on that:
 
 - A self mask seed is drawn once per round. Two uploads of one vector under two
   seeds, with one seed released, would let a listener subtract.
 - A zone releases for one close only. The row of the release names the close; a
   second close of the same round finds the topic taken.
+- A zone shows shares of a lost member's seeds for the close that it released for,
+  and for no other.
 - A decision is taken once: a join or a refusal is sent again, not thought over.
 
 SQLite commits with ``synchronous=FULL`` before anything is sent.
@@ -23,9 +25,10 @@ from typing import Final
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from serai.agent.budget import Ledger
 from serai.errors import Conflict
 from serai.kernel.ids import Digest
-from serai.storage.database import open_database
+from serai.storage.database import open_database, transaction
 
 _METADATA: Final = MetaData()
 _WORDS: Final = Table(
@@ -97,13 +100,19 @@ class Upload:
 class Journal:
     """The zone's memory. Safe to use from several threads.
 
+    Every method raises Unavailable where the disk is full and Corrupt where the file is damaged.
+
     Args:
         path: the SQLite file, made private if it does not exist; None keeps it in memory.
+
+    Attributes:
+        budgets: what runs take of the zone's privacy budgets.
 
     """
 
     def __init__(self, path: Path | None) -> None:
         self._engine = open_database(path, _METADATA)
+        self.budgets = Ledger(self._engine)
 
     def word(self, topic: str, about: str, sign: Callable[[], bytes]) -> bytes:
         """The entry said on a topic: the journalled one, or a new one, journalled first.
@@ -112,7 +121,7 @@ class Journal:
             Conflict: the topic was decided about something else.
 
         """
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             row = connection.execute(select(_WORDS.c.about, _WORDS.c.entry).where(_WORDS.c.topic == topic)).first()
             if row is None:
                 entry = sign()
@@ -125,9 +134,15 @@ class Journal:
             )
         return bytes(row.entry)
 
+    def decision(self, topic: str) -> str | None:
+        """What a topic was decided about; None if nothing was said on it yet."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_WORDS.c.about).where(_WORDS.c.topic == topic)).first()
+        return None if row is None else str(row.about)
+
     def seed(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
-        """The self mask seed of a round: drawn once, the same after every crash."""
-        with self._engine.begin() as connection:
+        """The self mask seed of a round, or that of a deal: drawn once, the same after every crash."""
+        with transaction(self._engine) as connection:
             row = connection.execute(select(_SEEDS.c.seed).where(_SEEDS.c.round == round_id)).first()
             if row is not None:
                 return bytes(row.seed)
@@ -135,9 +150,13 @@ class Journal:
             connection.execute(insert(_SEEDS).values(round=round_id, seed=seed))
             return seed
 
+    def secret(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
+        """What this zone's noise in a round is drawn from: drawn once, told nobody; no mask is made of it."""
+        return self.seed(Digest(f"noise {round_id}"), draw)
+
     def upload(self, round_id: Digest) -> Upload | None:
         """The upload made for a round, if one was."""
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             row = connection.execute(select(_UPLOADS).where(_UPLOADS.c.round == round_id)).first()
         if row is None:
             return None
@@ -152,12 +171,12 @@ class Journal:
             "memory": upload.memory,
         }
         statement = upsert(_UPLOADS).values(round=round_id, **values)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["round"], set_=values))
 
     def progress(self, run: Digest) -> Progress | None:
         """How far a run was when this was last recorded."""
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             row = connection.execute(select(_PROGRESS).where(_PROGRESS.c.run == run)).first()
         return None if row is None else Progress(row.number, Digest(row.model), Digest(row.memory))
 
@@ -165,7 +184,7 @@ class Journal:
         """Remember how far a run is; the model must be stored before."""
         values = {"number": progress.number, "model": progress.model, "memory": progress.memory}
         statement = upsert(_PROGRESS).values(run=run, **values)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["run"], set_=values))
 
     def close(self) -> None:

@@ -36,12 +36,13 @@ from serai.ledger.note import NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
-from serai.transport.port import Center
+from serai.transport.port import Center, News
 
 CHECKPOINT: Final = "checkpoint"
 _WITNESSED: Final = "witnessed"
 _FORK: Final = "fork"
 _BATCH: Final = 4096  # entries read at a time when replaying from the disk
+MAX_CATCH_UP_BYTES: Final = 2**30  # a million statements: who shows more at once wants this zone's memory
 _ROOTS: Final = 4096  # how many of the newest sizes have their root at hand, for cosigned heads that lag behind
 
 
@@ -167,21 +168,16 @@ class Mirror:
         # A note that lacked a quorum would be sent again and again: ask for larger ones.
         witnessed = max(witnessed, min(self._unbelieved, before.size))
         news = center.news(before.size, witnessed, wait_s)
-        fetched = list(news.entries)
         if news.first != before.size:
             raise Unverified("news-gap", f"expected entries from index {before.size}, got them from {news.first}")
         if not news.checkpoint:
-            if fetched:
+            if news.entries:
                 raise Unverified("news-unsigned", "entries came without a signed checkpoint; they are not taken")
             return before
         checkpoint = open_checkpoint(parse_note(news.checkpoint), self._key)
-        while before.size + len(fetched) < checkpoint.size:
-            more = center.news(before.size + len(fetched), witnessed, 0)
-            if not more.entries:
-                raise Unverified("news-gap", f"the log signed {checkpoint.size} entries and sends fewer")
-            fetched.extend(more.entries)
+        fetched = _fetch(center, news, checkpoint.size)
         try:
-            view = self._extended(before, checkpoint, news.checkpoint, fetched[: checkpoint.size - before.size])
+            view = self._extended(before, checkpoint, news.checkpoint, fetched)
         except Unverified:
             if checkpoint.size > before.size and _has_history(center, checkpoint):
                 self.report_fork(
@@ -311,6 +307,24 @@ def _name(entry: bytes) -> Digest:
         return parse_envelope(entry).id
     except Malformed:
         return digest_of(entry)
+
+
+def _fetch(center: Center, news: News, size: int) -> list[bytes]:
+    """The entries that news began with, up to ``size``; they can be verified only when all are here."""
+    fetched = list(news.entries)
+    taken_bytes = sum(len(entry) for entry in fetched)
+    while news.first + len(fetched) < size:
+        more = center.news(news.first + len(fetched), size, 0).entries
+        if not more:
+            raise Unverified("news-gap", f"the log signed {size} entries and sends fewer")
+        fetched.extend(more)
+        taken_bytes += sum(len(entry) for entry in more)
+        if taken_bytes > MAX_CATCH_UP_BYTES:
+            raise Unverified(
+                "news-too-large",
+                f"more than {MAX_CATCH_UP_BYTES} bytes of entries came under one checkpoint; none is taken",
+            )
+    return fetched[: max(0, size - news.first)]
 
 
 def _has_history(center: Center, checkpoint: Checkpoint) -> bool:

@@ -22,10 +22,10 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence
+from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
 from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Codec
-from serai.errors import Malformed, Refused, SeraiError
+from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json
 from serai.recipes.registry import RECIPES, build
@@ -40,6 +40,7 @@ MAX_COUNT: Final = 2**53 - 1  # what canonical JSON holds exactly
 FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
 """Counts leave in the clear: names or values of a stranger's choice could spell out a row."""
 
+SCRATCH: Final = "scratch"  # folder for workers' files, where the fence gives them no place of their own
 _FIRST_REST_S: Final = 5.0
 _LONGEST_REST_S: Final = 600.0
 _SLACK_BYTES: Final = 2**24
@@ -151,8 +152,12 @@ class Programs:
                 program.close()
         return self._initial[key]
 
+    def sweep(self) -> None:
+        """Remove what the workers of a killed agent left behind; called once at start."""
+        sweep(self.home / SCRATCH)
+
     def _start(self) -> Worker:
-        return Worker(self.fence, self.settings.limits, self.home / "scratch")
+        return Worker(self.fence, self.settings.limits, self.home / SCRATCH)
 
     def _warn(self) -> None:
         if not self.fence.is_whole and not self._has_warned:
@@ -228,7 +233,13 @@ class Confined:
         self._give(data)
         length = self.length
         kept = write_model(context.memory) if context.memory else iter(())
-        message = {"call": "contribute", "round": context.round, "seed": context.seed.hex(), "member": context.member}
+        message = {
+            "call": "contribute",
+            "round": context.round,
+            "seed": context.seed.hex(),
+            "secret": context.secret.hex(),
+            "member": context.member,
+        }
         capacity = 8 * length + 4 * (_size(model) + _size(context.memory)) + _SLACK_BYTES
         answer = self._ask(Call(message=message, parts=(write_model(model), kept), capacity=capacity))
         vector = self._checked(lambda: _vector(answer, length))

@@ -23,12 +23,13 @@ import numpy as np
 from serai.agent.journal import Upload
 from serai.agent.zone import FETCH_BYTES, Zone
 from serai.aggregation.codec import Codec, Encoder, Vector
-from serai.aggregation.exchange import ReadChunk, masked_chunks, read_total, sum_lanes
+from serai.aggregation.exchange import LaneChunk, ReadChunk, masked_chunks, read_total, sum_lanes
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
+from serai.aggregation.noise import SecretStream, add_noise
 from serai.aggregation.ring import CHUNK_VALUES, Bytes, chunk_count
 from serai.aggregation.state import Round
-from serai.aggregation.statements import RoundRelease, RoundResult, RoundUpload
+from serai.aggregation.statements import Deal, RoundRelease, RoundResult, RoundUpload
 from serai.errors import Unverified
 from serai.kernel.ids import Digest, MemberId, digest_of
 
@@ -44,12 +45,12 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
         Unavailable: the disk is full.
 
     """
-    roster = _roster(zone, job, this)
+    roster = roster_of(zone, job, this)
     seed = zone.journal.seed(this.id, lambda: zone.random(32))
     masks = roster.masks(zone.keys.agreement(key_name(job.run)), seed)
     chunks: list[bytes] = []
     with zone.blobs.writer() as writer:
-        for chunk in masked_chunks(job.codec, Encoder(job.codec, vector).chunk, masks):
+        for chunk in masked_chunks(job.codec, _quantised(zone, job, this, vector), masks):
             chunks.append(hashlib.sha256(chunk).digest())
             writer.write(chunk)
         blob = writer.commit()
@@ -58,8 +59,22 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
     return upload
 
 
-def send_upload(zone: Zone, this: Round, upload: Upload) -> None:
-    """Bring a masked vector to the center and announce it in the log.
+def _quantised(zone: Zone, job: Job, this: Round, vector: Vector) -> LaneChunk:
+    """The vector's integers chunk by chunk, with this member's share of the noise if the plan asks for it."""
+    encoder = Encoder(job.codec, vector)
+    if job.noise is None:
+        return encoder.chunk
+    lanes = encoder.chunk(0)  # a noisy vector is short: one chunk
+    secret = SecretStream(zone.journal.secret(this.id, lambda: zone.random(32)), b"sums")
+    add_noise(lanes, job.noise, job.minimum, job.codec.limit, secret)
+    return lambda _number: lanes
+
+
+def send_upload(zone: Zone, this: Round, upload: Upload, deal: Deal | None) -> int:
+    """Bring a masked vector to the center and announce it in the log, with the deal that lies there already.
+
+    Returns:
+        The announcement's index in the log, as the center says.
 
     Raises:
         Unavailable: the center does not answer.
@@ -69,8 +84,8 @@ def send_upload(zone: Zone, this: Round, upload: Upload) -> None:
     chunk_list = digest_of(upload.chunks)
     if len(upload.chunks) > 32 * _WHOLE_CHUNKS:
         zone.center.put_blob(chunk_list, upload.chunks)
-    body = RoundUpload(open=this.id, blob=upload.blob, chunks=chunk_list, size_bytes=upload.size_bytes)
-    zone.say_once(f"upload {this.id}", upload.blob, lambda: body)
+    body = RoundUpload(open=this.id, blob=upload.blob, chunks=chunk_list, size_bytes=upload.size_bytes, deal=deal)
+    return zone.say_once(f"upload {this.id}", upload.blob, lambda: body)
 
 
 def release(zone: Zone, job: Job, this: Round) -> None:
@@ -82,7 +97,7 @@ def release(zone: Zone, job: Job, this: Round) -> None:
 
     """
     assert this.closed is not None
-    roster = _roster(zone, job, this)
+    roster = roster_of(zone, job, this)
     agreement = zone.keys.agreement(key_name(job.run))
     body = RoundRelease(
         close=this.closed.id,
@@ -189,7 +204,8 @@ def _stored(zone: Zone, blob: Digest, piece_bytes: int) -> Iterator[bytes]:
             yield piece
 
 
-def _roster(zone: Zone, job: Job, this: Round) -> Roster:
+def roster_of(zone: Zone, job: Job, this: Round) -> Roster:
+    """The round as this member sees it: what it derives its masks from."""
     keys = {member: job.keys[member] for member in this.body.participants}
     return Roster(me=zone.member, keys=keys, salt=bytes.fromhex(this.salt))
 

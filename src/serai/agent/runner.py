@@ -10,10 +10,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from serai.agent.admission import Prepared, is_only_waiting, judge_run, prepare, reasons_of
+from serai.agent.admission import Prepared, admit_run, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.gate import let_counts_out, let_vector_out
 from serai.agent.journal import Progress
 from serai.agent.mirror import View
+from serai.agent.recovery import recover_all, send_deal
 from serai.agent.rounds import (
     check_sum,
     key_name,
@@ -25,7 +26,7 @@ from serai.agent.rounds import (
 )
 from serai.agent.zone import Zone
 from serai.aggregation.job import Job
-from serai.aggregation.state import Round, current_round, divergence, find_round, finished_rounds
+from serai.aggregation.state import Round, current_round, divergence, find_round, finished_rounds, lost_members
 from serai.analytics.statements import Evaluation
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest, digest_of
@@ -51,6 +52,7 @@ class _Active:
         memory: what the recipe keeps between rounds, stored before each upload.
         memory_digest: under which digest that is stored; None while it is empty.
         checked: the round whose masked sum was found to be that of the uploads.
+        sent: the round whose upload was sent, and the index in the log that the center gave it.
 
     """
 
@@ -61,6 +63,7 @@ class _Active:
     memory: dict[str, Tensor] = field(default_factory=dict)
     memory_digest: Digest | None = None
     checked: Digest | None = None
+    sent: tuple[Digest, int] | None = None
 
 
 class Runner:
@@ -118,7 +121,7 @@ class Runner:
         if view.witnessed_size <= run.at.index:
             return
         zone = self._zone
-        decision = judge_run(zone, run, view)
+        decision = admit_run(zone, run, view)
         if decision.allowed:
             key = zone.keys.agreement(key_name(run.id)).public
             zone.say_once(f"answer {run.id}", "join", lambda: RunJoin(plan=run.id, agg_key=key))
@@ -148,9 +151,13 @@ class Runner:
             if zone.member not in this.uploads:
                 self._upload(run, job, this, view)
         elif self._may_release(this, view):
+            privacy_of(zone, run, view).charge(this)
             release(zone, job, this)
             check_sum(zone, job, this)  # while the others release
             self._active[run.id].checked = this.id
+        elif zone.member in this.releases:
+            bound = Jobs(view.state, view.state.now)[run.id]
+            recover_all(zone, job, this, lost_members(bound, this, view.state.now))
 
     def _may_release(self, this: Round, view: View) -> bool:
         """Whether this member's release is due, and a quorum has witnessed the close that it is for."""
@@ -160,6 +167,8 @@ class Runner:
 
     def _upload(self, run: Run, job: Job, this: Round, view: View) -> None:
         zone, active = self._zone, self._active[run.id]
+        if active.sent is not None and active.sent[0] == this.id and view.size <= active.sent[1]:
+            return  # this view ends before it; to send it all again would double the bytes
         upload = zone.journal.upload(this.id)
         if upload is None or not zone.blobs.has(upload.blob):
             if active.digest != this.body.model:
@@ -169,11 +178,23 @@ class Runner:
                     "guard 11",
                 )
             seed = bytes.fromhex(digest_of(f"{run.id} {zone.member} {this.body.number}".encode()))
-            context = Context(round=this.body.number, seed=seed, member=zone.member, memory=dict(active.memory))
+            context = Context(
+                round=this.body.number,
+                seed=seed,
+                member=zone.member,
+                memory=dict(active.memory),
+                secret=zone.journal.secret(this.id, lambda: zone.random(32)),
+            )
             vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
-            let_vector_out(zone, run, view, active.prepared, vector)
+            let_vector_out(zone, run, view, active.prepared, vector.size)
             upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
-        send_upload(zone, this, upload)
+        else:
+            let_vector_out(
+                zone, run, view, active.prepared, run.plan.length
+            )  # a grant may have ended since it was made
+        if job.threshold:
+            privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
+        active.sent = (this.id, send_upload(zone, this, upload, send_deal(zone, job, this)))
 
     def _combine(self, run: Run, job: Job, this: Round, view: View) -> None:
         """Read a released sum, take the common step, and say its result; nothing counts before it was said."""
@@ -239,9 +260,12 @@ class Runner:
         return active
 
     def _forget(self, run: Digest) -> None:
-        self._active.pop(run, None)
+        active = self._active.pop(run, None)
+        if active is not None:
+            active.prepared.close()
         self._over.add(run)
         self._zone.keys.forget_agreement(key_name(run))
+        self._zone.journal.budgets.free(run)
 
     def _tell_trouble(self, run: Run, error: SeraiError) -> None:
         """Say once what stands in the way of a run; it is tried again with each new view."""

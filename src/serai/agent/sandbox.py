@@ -49,7 +49,18 @@ MAX_TEXT_CHARS: Final = 800
 _PROBE_S: Final = 10.0
 _SYSTEM: Final = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/ld.so.cache")
 _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_KEPT_ENVIRONMENT: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+# What decides how arithmetic is done: a worker that chose other kernels would differ from the agent in last digits.
+_KEPT_ENVIRONMENT: Final = (
+    *(
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+        "MKL_NUM_THREADS",
+        "MKL_CBWR",
+    ),
+    *("NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES", "CUDA_VISIBLE_DEVICES"),
+)
 _MIB: Final = 2**20
 
 
@@ -94,6 +105,18 @@ def find_fence(home: Path, limits: Limits) -> Fence:
     return _without_bubblewrap(f"bubblewrap does not work here: {reason}")
 
 
+def sweep(scratch: Path) -> None:
+    """Remove the files of workers whose agent was killed; called once at start."""
+    for folder in scratch.glob("worker-*-*"):
+        owner = int(folder.name.split("-")[1])
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue  # somebody else has that number now; the next start will see
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A question to a worker.
@@ -132,7 +155,11 @@ class Worker:
         self._limits = limits
         self._channel, theirs = socket.socketpair()
         with theirs:
-            folder = None if fence.is_whole else Path(tempfile.mkdtemp(prefix="worker-", dir=_private(scratch)))
+            folder = (
+                None
+                if fence.is_whole
+                else Path(tempfile.mkdtemp(prefix=f"worker-{os.getpid()}-", dir=_private(scratch)))
+            )
             self._process = _start(fence, limits, theirs, folder)
         self._end = weakref.finalize(self, _end, self._process, self._channel, folder)
         self._sent: list[tuple[str, int, int]] = []
@@ -271,24 +298,19 @@ def _end(process: "subprocess.Popen[bytes]", channel: socket.socket, scratch: Pa
 def _view(home: Path, limits: Limits) -> Iterator[str]:
     """What the worker sees, as bubblewrap's options; later ones lie over earlier ones."""
     yield from ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "worker", "--chdir", "/")
-    shown: list[Path] = []
-    for path in map(Path, _SYSTEM):
-        if path.is_symlink():
-            yield from ("--symlink", str(path.readlink()), str(path))
-        elif path.exists():
-            yield from ("--ro-bind", str(path), str(path))
-            shown.append(path)
-    for path in _interpreter():
-        yield from ("--ro-bind", str(path), str(path))
-        shown.append(path)
-    if any(home.resolve().is_relative_to(path) for path in shown):
-        yield from ("--perms", "0000", "--size", "4096", "--tmpfs", str(home.resolve()))
+    yield from ("--size", str(limits.scratch_mb * _MIB), "--tmpfs", "/tmp")  # noqa: S108  # its own
     # Not bubblewrap's own /dev: its /dev/shm would be memory that no limit counts.
     yield from ("--size", "65536", "--tmpfs", "/dev")
     for device in (*_DEVICES, *limits.devices):
         yield from ("--dev-bind-try", device, device)
-    yield from ("--remount-ro", "/dev", "--size", str(limits.scratch_mb * _MIB), "--tmpfs", "/tmp")  # noqa: S108  # as above
-    yield from ("--remount-ro", "/")
+    shown = [*(path for path in map(Path, _SYSTEM) if path.exists() and not path.is_symlink()), *_interpreter()]
+    for path in (path for path in map(Path, _SYSTEM) if path.is_symlink()):
+        yield from ("--symlink", str(path.readlink()), str(path))
+    for path in shown:
+        yield from ("--ro-bind", str(path), str(path))
+    if any(home.resolve().is_relative_to(path) for path in shown):
+        yield from ("--perms", "0000", "--size", "4096", "--tmpfs", str(home.resolve()))
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
 def _interpreter() -> list[Path]:

@@ -5,7 +5,6 @@ verifies what came since just as the agent does, and writes nothing: an agent
 that runs beside it stays the only one who does.
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,15 +14,15 @@ from typing import Final
 from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
-from serai.errors import Malformed, Misconfigured, Missing, Unavailable
+from serai.errors import Misconfigured, Missing, Unavailable
 from serai.kernel.keys import Role
-from serai.kernel.records import from_json
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import parse_checkpoint
 from serai.ledger.note import parse_note
 from serai.state import State
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
+from serai.storage.record_files import read_record
 from serai.transport.client import HttpCenter
 from serai.transport.port import Center
 
@@ -147,18 +146,17 @@ def read_charter(settings: ZoneSettings) -> Charter:
     """The founding charter that this member pinned.
 
     Raises:
+        Malformed: the file holds something else.
         Misconfigured: there is none, or it is not the pinned one.
 
     """
     path = settings.home / CHARTER_FILE
     try:
-        charter = from_json(Charter, json.loads(path.read_bytes()))
-    except FileNotFoundError:
+        charter = read_record(Charter, path)
+    except Missing:
         raise Misconfigured(
             "charter-missing", f"expected the founding charter at {path}; run: serai zone join --home {settings.home}"
         ) from None
-    except (ValueError, Malformed) as error:
-        raise Misconfigured("charter-form", f"{path} is no charter: {error}") from error
     if genesis_of(charter) != settings.genesis:
         raise Misconfigured("charter-pin", f"{path} is not the charter that zone.toml pins; restore it or join again")
     return charter

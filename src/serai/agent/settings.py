@@ -35,6 +35,13 @@ MAX_SETTINGS_BYTES: Final = 1 << 20  # a settings file is written by hand; a lar
 DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
 
 
+class DatasetKind(StrEnum):
+    """What a dataset's file holds: rows of a table, or documents of text with a blank line between them."""
+
+    TABLE = "table"
+    TEXT = "text"
+
+
 class FeatureKind(StrEnum):
     """How a column's text becomes a number."""
 
@@ -161,13 +168,14 @@ class ColumnNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSettings:
-    """One table that the zone may work on, and how it is read.
+    """One table or text that the zone may work on, and how it is read.
 
     Attributes:
-        path: the CSV file; absolute once the settings are loaded.
+        path: the CSV or UTF-8 text file; absolute once the settings are loaded.
+        kind: a text has documents for rows, and neither features, label nor columns.
         rows: only rows that pass this filter belong to the dataset.
         missing_marks: cell texts that mean "not known", such as ``""`` or ``"?"``.
-        test_share: this share of the rows of each label is held back for evaluation.
+        test_share: this share of the rows of each label, or of the documents, is held back for evaluation.
         split_seed: picks which rows are held back.
         jurisdiction: where the data lies; the zone's own where empty.
         terms: what the steward offers it for.
@@ -176,8 +184,9 @@ class DatasetSettings:
 
     title: str
     path: str
-    features: tuple[Feature, ...]
-    label: Label
+    kind: DatasetKind = DatasetKind.TABLE
+    features: tuple[Feature, ...] = ()
+    label: Label | None = None
     description: str = ""
     rows: RowFilter | None = None
     missing: MissingPolicy = MissingPolicy.REFUSE
@@ -192,22 +201,30 @@ class DatasetSettings:
         """Refuse what could not be read as a table.
 
         Raises:
-            ValueError: no features, two features of one name, a share outside [0, 1),
-                or a note about a column that nothing uses.
+            ValueError: a table without label or features, two features of one name, a text
+                with what only a table has, a share outside [0, 1), or a note about a column
+                that nothing uses.
 
         """
+        if not 0 <= self.test_share < 1:
+            raise ValueError(f"test_share must be at least 0 and below 1, got {self.test_share}")
+        if self.kind is DatasetKind.TEXT:
+            if self.features or self.label or self.rows or self.columns:
+                raise ValueError("a text has documents for rows; leave out features, label, rows and columns")
+            return
+        if self.label is None:
+            raise ValueError("a table needs a label, which column is predicted")
         names = [feature.name for feature in self.features]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"a dataset needs one or more features with distinct names, got {names}")
-        if not 0 <= self.test_share < 1:
-            raise ValueError(f"test_share must be at least 0 and below 1, got {self.test_share}")
         if unused := sorted(set(self.columns) - set(self.used_columns)):
             raise ValueError(f"columns.{unused[0]} describes a column that no feature or label uses")
 
     @property
     def used_columns(self) -> tuple[str, ...]:
         """The columns that features and label read, each once, in order of first use."""
-        return tuple(dict.fromkeys([*(feature.column for feature in self.features), self.label.column]))
+        labels = [self.label.column] if self.label else []
+        return tuple(dict.fromkeys([*(feature.column for feature in self.features), *labels]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

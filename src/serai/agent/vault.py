@@ -1,4 +1,4 @@
-"""The zone's own data: CSV files turned into arrays in memory, and nowhere else.
+"""The zone's own data: CSV and text files turned into arrays in memory, and nowhere else.
 
 Nothing here writes: what a run sees of a table lives in the memory of the run
 and dies with it. The split into training and test rows depends only on the
@@ -15,10 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from serai.agent.settings import DatasetSettings, Feature, MissingPolicy, ZoneSettings
+from serai.agent.settings import DatasetKind, DatasetSettings, Feature, MissingPolicy, ZoneSettings
 from serai.agent.table import Row, digest_file, read_rows
+from serai.agent.text import join_documents, read_documents
 from serai.errors import Malformed, Misconfigured, Missing
-from serai.kernel.canonical import canonical
+from serai.kernel.canonical import Json, canonical
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import to_json
 from serai.training.methods import Data
@@ -37,7 +38,8 @@ class Vault:
 
         Returns:
             ``x (n, d)``, ``y (n,)``, ``test_x (m, d)``, ``test_y (m,)``, all float64, and the
-            feature names, in the order of the settings.
+            feature names, in the order of the settings. Of a text, ``text`` and ``test_text``,
+            and a row without features for each document.
 
         Raises:
             Missing: the settings name no such dataset.
@@ -47,6 +49,8 @@ class Vault:
 
         """
         settings = self.settings_of(dataset)
+        if settings.kind is DatasetKind.TEXT:
+            return _load_text(settings)
         table = _read(settings)
         test = _test_rows(table.labels, settings)
         x = np.frombuffer(table.features, dtype=np.float64).reshape(len(table.labels), len(settings.features))
@@ -66,7 +70,10 @@ class Vault:
             Missing, Misconfigured, Malformed: as ``load``.
 
         """
-        return len(_read(self.settings_of(dataset)).labels)
+        settings = self.settings_of(dataset)
+        if settings.kind is DatasetKind.TEXT:
+            return len(read_documents(Path(settings.path)))
+        return len(_read(settings).labels)
 
     def digest(self, dataset: str) -> Digest:
         """Name a dataset as it lies on the disk: the file's bytes and how they are read.
@@ -80,16 +87,18 @@ class Vault:
 
         """
         settings = self.settings_of(dataset)
+        content = digest_file(Path(settings.path))
+        split: dict[str, Json] = {"split_seed": settings.split_seed, "test_share": to_json(settings.test_share)}
+        if settings.kind is DatasetKind.TEXT:
+            return digest_of(canonical({"file": content, "reading": {"kind": settings.kind.value, **split}}))
         reading = {
+            **split,
             "features": to_json(settings.features),
             "label": to_json(settings.label),
             "missing": settings.missing.value,
             "missing_marks": list(settings.missing_marks),
             "rows": to_json(settings.rows),
-            "split_seed": settings.split_seed,
-            "test_share": to_json(settings.test_share),
         }
-        content = digest_file(Path(settings.path))
         return digest_of(canonical({"file": content, "reading": reading}))
 
     def find_by_digest(self, digest: Digest) -> str | None:
@@ -138,6 +147,21 @@ class Vault:
         except KeyError:
             known = ", ".join(self.settings.datasets) or "none"
             raise Missing("dataset-unknown", f"this zone has no dataset {name!r}; zone.toml names: {known}") from None
+
+
+def _load_text(settings: DatasetSettings) -> Data:
+    documents = read_documents(Path(settings.path))
+    test = _test_rows(array("d", bytes(8 * len(documents))), settings)
+    train, held_back = np.flatnonzero(~test), np.flatnonzero(test)
+    return Data(
+        x=np.zeros((train.size, 0)),
+        y=np.zeros(train.size),
+        test_x=np.zeros((held_back.size, 0)),
+        test_y=np.zeros(held_back.size),
+        names=(),
+        text=join_documents([documents[index] for index in train]),
+        test_text=join_documents([documents[index] for index in held_back]),
+    )
 
 
 @dataclass(slots=True)
@@ -190,6 +214,7 @@ def _feature(row: Row, feature: Feature) -> float:
 
 def _label(row: Row, settings: DatasetSettings) -> float:
     label = settings.label
+    assert label is not None, "a table has a label"
     if label.above is not None:
         return float(row.number(label.column) > label.above)
     return float(row.cells[label.column] == label.equals)

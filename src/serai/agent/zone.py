@@ -6,9 +6,11 @@ from typing import Final
 
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
+from serai.agent.programs import Programs
 from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
-from serai.kernel.ids import Digest, MemberId
+from serai.errors import Malformed, Unverified
+from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body, sign_body
 from serai.storage.blobs import BlobStore
@@ -31,6 +33,7 @@ class Zone:
         journal: what must survive a crash.
         blobs: models and uploads kept at home, by digest.
         vault: the member's data.
+        programs: opens recipes, in a sandbox as the settings say.
         now_ms: the zone's clock, Unix milliseconds.
         random: cryptographic randomness, by number of bytes.
 
@@ -43,6 +46,7 @@ class Zone:
     journal: Journal
     blobs: BlobStore
     vault: Vault
+    programs: Programs
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
 
@@ -51,7 +55,7 @@ class Zone:
         """Whose zone this is."""
         return self.settings.member
 
-    def say_once(self, topic: str, about: str, body: Callable[[], Body]) -> None:
+    def say_once(self, topic: str, about: str, body: Callable[[], Body]) -> int:
         """Put a statement into the log, the same bytes however often it is said.
 
         The entry is signed at the first call for a ``topic`` and journalled before it
@@ -62,6 +66,9 @@ class Zone:
             about: what was decided; another value for the same topic is refused.
             body: makes the statement; called only the first time.
 
+        Returns:
+            Its index in the log, as the center says.
+
         Raises:
             Conflict: the topic was decided otherwise before.
             Unavailable: the center does not answer.
@@ -69,7 +76,7 @@ class Zone:
         """
         signer = self.keys.signer(Role.ZONE)
         entry = self.journal.word(topic, about, lambda: sign_body(body(), signer, nonce=self.random(8)))
-        self.center.submit(entry)
+        return self.center.submit(entry)
 
     def fetch_blob(self, digest: Digest) -> None:
         """Bring a blob from the center into this zone's store.
@@ -84,6 +91,29 @@ class Zone:
             for piece in self.center.stream_blob(digest, FETCH_BYTES):
                 writer.write(piece)
             writer.commit(digest)
+
+    def fetch_small_blob(self, digest: Digest, most_bytes: int) -> bytes:
+        """A blob that must be small, from this zone's own store or else from the center's.
+
+        Raises:
+            Missing: nobody has it.
+            Malformed: it is larger than ``most_bytes``.
+            Unverified: what came does not have that digest.
+
+        """
+        if not self.blobs.has(digest):
+            data = self.center.read_blob(digest, 0, most_bytes + 1)
+            if len(data) > most_bytes:
+                raise Malformed("blob-too-large", f"expected blob {digest[:12]} to have at most {most_bytes} bytes")
+            with self.blobs.writer() as writer:
+                writer.write(data)
+                writer.commit(digest)
+        data = self.blobs.read_range(digest, 0, most_bytes + 1)
+        if len(data) > most_bytes or digest_of(data) != digest:
+            raise Unverified(
+                "blob-digest", f"what is stored as blob {digest[:12]} is not it; remove it to fetch it anew"
+            )
+        return data
 
     def store_model(self, model: Model) -> Digest:
         """Keep a model in this zone's store; its digest."""

@@ -94,7 +94,7 @@ def recompute_chunk(
 
 def _released(this: Round) -> Mapping[MemberId, Digest]:
     if this.closed is None or not this.is_released:
-        waiting = ", ".join(sorted(this.summed.difference(this.releases))) or "its close"
+        waiting = ", ".join(sorted(this.unreleased)) or "its close"
         raise Unverified("sum-unreadable", f"round {this.body.number} still waits for {waiting}; audit it afterwards")
     return this.closed.body.uploads
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serai.aggregation.codec import Codec
+from serai.aggregation.noise import SumNoise
 from serai.kernel.ids import Digest, MemberId
 
 
@@ -20,6 +21,8 @@ class Job:
         length: number of values in a vector; the codec's blocks add up to it.
         initial: digest of the model that round 0 starts from.
         round_ms: how long members have to upload, and then to release.
+        threshold: how many members together can release for a lost one; 0 if nobody can.
+        noise: what each member adds to its integers before it masks them; None for nothing.
 
     """
 
@@ -31,3 +34,5 @@ class Job:
     length: int
     initial: Digest
     round_ms: int
+    threshold: int = 0
+    noise: SumNoise | None = None

@@ -7,18 +7,27 @@ sums 3     a zone that opens or closes a round has joined the run
 sums 4     open: rounds are left, and the number is the next
 sums 5     open: the round before has finished or failed
 sums 6     open: the model is the one the run has come to
-sums 7     open: enough participants, in ascending order, all joined, and room in the ring
+sums 7     open: enough participants, in ascending order, all joined, and room in the ring;
+           not so many that fewer than half could release for a lost one
 sums 8     open: participants get the whole time that the plan gives them
 sums 9     upload: the round is the run's current one and still open
-sums 10    upload: by a participant, once, of the right size
+sums 10    upload: by a participant, once, of the right size; with a deal of its seeds if,
+           and only if, the run has a threshold
 sums 11    close: the round is the run's current one and still open; the first close wins
 sums 12    close: exactly the uploads logged before it; nobody added, nobody left out
 sums 13    close: enough uploads, and all of them or the deadline has passed
 sums 14    close: no difference between sums from one model shows what few members sent
-sums 15    release: of the current round's close, by a member in the sum, once
-sums 16    release: one seed for each participant that is not in the sum, no other
+sums 15    release: of the current round's close, by a member in the sum, once, and not
+           after others released for it
+sums 16    release: one seed for each participant that is not in the sum, no other; the
+           self seed that a deal committed to
 sums 17    result: by a participant, once
-sums 18    result: everybody in the sum has released
+sums 18    result: everybody in the sum has released, or others have for it
+sums 19    recover: of the current round's close, by a member in the sum that has released
+           for it, once for each lost member
+sums 20    recover: of a member in the sum whose time to release is over and that has not
+           released, once a threshold has; none of those who have not has left the agreement
+sums 21    recover: shares, as dealt, of what that member's release would say, no other
 =========  ==========================================================================
 
 Article 14 is the differencing guard. A center may withhold the last release of
@@ -29,6 +38,14 @@ earlier one, or it is only the second and differs from the first by at least as
 many members as a readable sum needs. (Three sets are too many, however far
 apart: 123 + 145 - 2345 is twice what member 1 sent.)
 
+Articles 16 and 21 keep the two kinds of seeds apart. Whoever knew a member's self
+seed and its pair seeds with all honest members could read its vector. So nobody
+shows a pair seed, or a share of one, with a member in the sum, and nobody shows
+a self seed, or a share of one, of a member outside it. There is one close, so
+no member is ever both. Article 19 lets only those show shares who have released
+for that close: the release binds them to it, also in their own journal, should
+a lying log later show them another close.
+
 KNOWN GAP: article 14 looks within one run. Two runs of one recipe from one
 model with rosters that differ by one member show that member's vector; who
 votes for a second plan, or grants data to it, decides about that.
@@ -37,6 +54,7 @@ votes for a second plan, or grants data to it, decides about that.
 from collections.abc import Mapping
 
 from serai.aggregation.codec import is_wide_enough
+from serai.aggregation.dealing import deal_bytes, find_fault
 from serai.aggregation.job import Job
 from serai.aggregation.masking import SEED_BYTES
 from serai.aggregation.state import (
@@ -51,17 +69,20 @@ from serai.aggregation.state import (
     fewest,
     find_closed,
     finished_rounds,
+    lost_members,
     stage_of,
 )
 from serai.aggregation.statements import (
+    Deal,
     RoundClose,
     RoundOpen,
+    RoundRecover,
     RoundRelease,
     RoundResult,
     RoundStatement,
     RoundUpload,
 )
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.kernel.keys import Role
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
@@ -97,6 +118,10 @@ def judge(jobs: Mapping[Digest, Job], rounds: RoundsState, said: SaidInRound, at
             return _judge_close(job, rounds, this, body, at)
         case RoundRelease() as body:
             return _judge_release(job, rounds, this, said.member, body)
+        case RoundRecover() as body:
+            if not _is_current(rounds, job, this):
+                return Denied("sums 19", f"round {this.body.number} has failed, a later one is open")
+            return _judge_recover(this, lost_members(job, this, at), said.member, body)
         case RoundResult():
             return _judge_result(this, said.member)
 
@@ -107,7 +132,7 @@ def _find_round(rounds: RoundsState, body: RoundStatement) -> Round | None:
             return None
         case RoundUpload() | RoundClose():
             return rounds.rounds.get(body.open)
-        case RoundRelease() | RoundResult():
+        case RoundRelease() | RoundRecover() | RoundResult():
             return find_closed(rounds, body.close)
 
 
@@ -141,6 +166,8 @@ def _judge_participants(job: Job, participants: tuple[MemberId, ...]) -> Denied 
         return Denied("sums 7", f"{', '.join(strangers)} did not join the run")
     if len(participants) < fewest(job):
         return Denied("sums 7", f"expected at least {fewest(job)} participants, got {len(participants)}")
+    if 0 < 2 * job.threshold <= len(participants):
+        return Denied("sums 7", f"expected fewer than {2 * job.threshold} participants, twice the threshold")
     if not is_wide_enough(job.codec, len(participants)):
         return Denied("sums 7", f"the sum of {len(participants)} vectors could wrap around in {job.codec.bits} bits")
     return None
@@ -159,6 +186,18 @@ def _judge_upload(job: Job, rounds: RoundsState, this: Round, member: MemberId, 
         return Denied("sums 10", f"{member} has uploaded {this.uploads[member].body.blob[:12]}; a round takes one")
     if body.size_bytes != job.codec.upload_bytes:
         return Denied("sums 10", f"expected {job.codec.upload_bytes} bytes, got {body.size_bytes}")
+    return _judge_deal(job, len(this.body.participants), body.deal)
+
+
+def _judge_deal(job: Job, participants: int, deal: Deal | None) -> Verdict:
+    if deal is None and not job.threshold:
+        return GRANTED
+    if deal is None:
+        return Denied("sums 10", f"expected a deal of the seeds; the run has a threshold of {job.threshold}")
+    if deal.threshold != job.threshold:
+        return Denied("sums 10", f"the run's threshold is {job.threshold}, the deal's is {deal.threshold}")
+    if deal.size_bytes != deal_bytes(participants):
+        return Denied("sums 10", f"expected a deal of {deal_bytes(participants)} bytes, got {deal.size_bytes}")
     return GRANTED
 
 
@@ -201,12 +240,46 @@ def _judge_release(job: Job, rounds: RoundsState, this: Round, member: MemberId,
         return Denied("sums 15", f"{member} is not in the sum of round {this.body.number}")
     if member in this.releases:
         return Denied("sums 15", f"{member} has released for round {this.body.number}; once is all")
+    if member in this.recovered:
+        return Denied("sums 15", f"others have released for {member}, with the same seeds; its release adds nothing")
     if body.pair_seeds.keys() != this.missing:
         names = ", ".join(sorted(this.missing)) or "nobody"
         return Denied("sums 16", f"expected seeds shared with exactly {names}; any other could unmask a member")
     if any(len(seed) != SEED_BYTES for seed in (body.self_seed, *body.pair_seeds.values())):
         return Denied("sums 16", f"expected seeds of {SEED_BYTES} bytes")
+    deal = this.uploads[member].body.deal
+    if deal is not None and digest_of(body.self_seed) != deal.seed:
+        return Denied("sums 16", f"{member} committed to another self seed when it uploaded")
     return GRANTED
+
+
+def _judge_recover(this: Round, lost: frozenset[MemberId], giver: MemberId, body: RoundRecover) -> Verdict:
+    if giver not in this.releases:
+        return Denied("sums 19", f"{giver} has not released for round {this.body.number}; that comes first")
+    if giver in this.shares.get(body.member, ()):
+        return Denied("sums 19", f"{giver} has shown its shares of {body.member}'s release; once is all")
+    if body.member not in lost:
+        return Denied("sums 20", _why_not_lost(this, body.member))
+    deal = this.uploads[body.member].body.deal
+    owed = this.missing | {body.member}
+    if deal is None or body.shares.keys() != owed:
+        return Denied(
+            "sums 21", f"expected shares for exactly {', '.join(sorted(owed))}; any other could unmask a member"
+        )
+    if fault := find_fault(deal, this.body.participants, giver, body):
+        return Denied("sums 21", fault)
+    return GRANTED
+
+
+def _why_not_lost(this: Round, member: MemberId) -> str:
+    if member not in this.summed:
+        return f"{member} is not in the sum of round {this.body.number}; a share of its self seed could unmask it"
+    if member not in this.unreleased:
+        return f"the release of {member} is known; its shares are not needed"
+    return (
+        f"{member} may still release; or the round cannot be recovered, because the run has no threshold, "
+        "fewer members have released, or one that has not has left the agreement"
+    )
 
 
 def _judge_result(this: Round, member: MemberId) -> Verdict:
@@ -215,6 +288,6 @@ def _judge_result(this: Round, member: MemberId) -> Verdict:
     if member in this.results:
         return Denied("sums 17", f"{member} has said its result of round {this.body.number}")
     if not this.is_released:
-        waiting = sorted(this.summed.difference(this.releases))
+        waiting = sorted(this.unreleased)
         return Denied("sums 18", f"the sum is not readable before {', '.join(waiting)} release")
     return GRANTED

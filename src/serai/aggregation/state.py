@@ -5,7 +5,14 @@ count, *released* once all of those have released, so that the sum is readable,
 and *finished* once enough participants have computed the same model from it and
 none another. It has *failed* when its deadline passed with too few uploads, or
 when somebody in the sum did not release in time; latecomers may still complete
-it, until the run tries again from the same model under the next number. Two
+it, until the run tries again from the same model under the next number.
+
+In the resilient profile a member that did not release in time is *lost*, and
+the others have as long again to show shares of its release. Once a threshold of
+them has, its release is *recovered*, and counts as if it had said it. Should it
+return before that, its own release counts; after that, the rules take it no
+more: the seeds that it could name are the ones it committed to, which are known
+already. Two
 results of one round that differ halt the run: it has *diverged*, and the audit
 tells who errs.
 """
@@ -16,11 +23,13 @@ from typing import TypeAlias, assert_never
 
 from immutables import Map
 
+from serai.aggregation.dealing import recover_release
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Mask, Release, leftover_masks
 from serai.aggregation.statements import (
     RoundClose,
     RoundOpen,
+    RoundRecover,
     RoundRelease,
     RoundResult,
     RoundStatement,
@@ -72,6 +81,8 @@ class Round:
         uploads: by participant.
         closed: set once.
         releases: by member in the sum.
+        shares: what was shown of each lost member's release, by that member and by who showed it.
+        recovered: releases of lost members that came out of such shares.
         results: by participant.
 
     """
@@ -83,6 +94,8 @@ class Round:
     uploads: Map[MemberId, Upload] = field(default_factory=Map)
     closed: Closed | None = None
     releases: Map[MemberId, RoundRelease] = field(default_factory=Map)
+    shares: Map[MemberId, Map[MemberId, RoundRecover]] = field(default_factory=Map)
+    recovered: Map[MemberId, Release] = field(default_factory=Map)
     results: Map[MemberId, RoundResult] = field(default_factory=Map)
 
     @property
@@ -96,16 +109,22 @@ class Round:
         return frozenset(self.body.participants) - self.summed if self.closed else frozenset()
 
     @property
+    def unreleased(self) -> frozenset[MemberId]:
+        """The members in the sum whose release is neither said nor recovered."""
+        return self.summed.difference(self.releases, self.recovered)
+
+    @property
     def is_released(self) -> bool:
-        """Whether everybody in the sum has released, so that anyone can read it."""
-        return self.closed is not None and len(self.releases) == len(self.closed.body.uploads)
+        """Whether the releases of all in the sum are known, so that anyone can read it."""
+        if self.closed is None:
+            return False
+        return len(self.releases) + len(self.recovered) == len(self.closed.body.uploads)
 
     @property
     def masks(self) -> tuple[Mask, ...]:
         """What makes the masked sum readable, as far as it has been released."""
-        return leftover_masks(
-            {member: Release(said.self_seed, said.pair_seeds) for member, said in self.releases.items()}
-        )
+        said = {member: Release(body.self_seed, body.pair_seeds) for member, body in self.releases.items()}
+        return leftover_masks({**said, **self.recovered})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +179,8 @@ def apply(rounds: RoundsState, said: SaidInRound, at: Instant) -> RoundsState:
         case RoundRelease() as body:
             this = rounds.rounds[rounds.closes[body.close]]
             return _with_round(rounds, replace(this, releases=this.releases.set(said.member, body)))
+        case RoundRecover() as body:
+            return _with_shares(rounds, said.member, body)
         case RoundResult() as body:
             return _with_result(rounds, said.member, body)
         case _ as unknown:
@@ -199,10 +220,22 @@ def stage_of(job: Job, this: Round, at: Instant) -> Stage:
     if this.is_released:
         return Stage.FINISHED if _agreed(job, this) else Stage.RELEASED
     if this.closed is not None:
-        overdue = at.time_ms >= this.closed.at.time_ms + job.round_ms
+        overdue = at.time_ms >= this.closed.at.time_ms + job.round_ms * (2 if _is_recoverable(job, this) else 1)
         return Stage.FAILED if overdue else Stage.CLOSED
     overdue = at.time_ms >= this.body.deadline_ms
     return Stage.FAILED if overdue and len(this.uploads) < fewest(job) else Stage.OPEN
+
+
+def lost_members(job: Job, this: Round, at: Instant) -> frozenset[MemberId]:
+    """The members in the sum for which the others may release now.
+
+    Their time to release is over. Nobody counts as lost, so no share is shown, in a
+    round that would stay unreadable: where fewer than a threshold have released, or
+    where one of the others has left the agreement and taken its consent along.
+    """
+    if this.closed is None or at.time_ms < this.closed.at.time_ms + job.round_ms or not _is_recoverable(job, this):
+        return frozenset()
+    return this.unreleased
 
 
 def agreed_model(rounds: RoundsState, job: Job) -> Digest:
@@ -243,6 +276,11 @@ def _agreed(job: Job, this: Round) -> Digest | None:
     return results.pop()[1]
 
 
+def _is_recoverable(job: Job, this: Round) -> bool:
+    """Whether those who have released can release for all who have not."""
+    return job.threshold > 0 and len(this.releases) >= job.threshold and this.unreleased <= job.keys.keys()
+
+
 def _with_round(rounds: RoundsState, this: Round) -> RoundsState:
     return replace(rounds, rounds=rounds.rounds.set(this.id, this))
 
@@ -270,6 +308,18 @@ def _with_close(rounds: RoundsState, close: Digest, body: RoundClose, at: Instan
     earlier = earlier_sums(rounds, this)
     sums = rounds.sums if this.summed in earlier else rounds.sums.set(start, (*earlier, this.summed))
     return replace(_with_round(rounds, this), closes=rounds.closes.set(close, this.id), sums=sums)
+
+
+def _with_shares(rounds: RoundsState, giver: MemberId, body: RoundRecover) -> RoundsState:
+    this = rounds.rounds[rounds.closes[body.close]]
+    given = this.shares.get(body.member, Map()).set(giver, body)
+    this = replace(this, shares=this.shares.set(body.member, given))
+    deal = this.uploads[body.member].body.deal
+    assert deal is not None, "the rules ask for one"
+    release = recover_release(deal, this.body.participants, given)
+    if release is not None:
+        this = replace(this, recovered=this.recovered.set(body.member, release))
+    return _with_round(rounds, this)
 
 
 def _with_result(rounds: RoundsState, member: MemberId, body: RoundResult) -> RoundsState:

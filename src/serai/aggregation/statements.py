@@ -1,4 +1,4 @@
-"""What can be said about a round: open, upload, close, release, result."""
+"""What can be said about a round: open, upload, close, release, recover, result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +32,26 @@ class RoundOpen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deal:
+    """In the resilient profile: what a participant commits to when it deals its seeds to the others.
+
+    Attributes:
+        threshold: how many shares give a seed back, as the plan says.
+        seed: SHA-256 of its self seed.
+        rows: SHA-256 over the digests of the rows of its table of shares.
+        blob: digest of the encrypted shares.
+        size_bytes: the size of that blob.
+
+    """
+
+    threshold: int
+    seed: Digest
+    rows: Digest
+    blob: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundUpload:
     """A participant has put its masked vector into the blob store.
 
@@ -40,6 +60,7 @@ class RoundUpload:
         blob: digest of the packed vector.
         chunks: SHA-256 over the SHA-256 digests of its chunks, so that one chunk can be checked alone.
         size_bytes: its size.
+        deal: its seeds in shares, in the resilient profile; None in the plain one.
 
     """
 
@@ -50,6 +71,7 @@ class RoundUpload:
     blob: Digest
     chunks: Digest
     size_bytes: int
+    deal: Deal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +113,32 @@ class RoundRelease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRecover:
+    """A member in the sum shows its shares of what a lost member's release would have said.
+
+    Attributes:
+        close: statement id of the close.
+        member: the lost member.
+        rows: digest of each row of that member's table, row 0 first, 32 bytes each.
+        seeds: digest of each of its seeds, in the participants' order.
+        row: digest of each share that it dealt to the sayer, in the same order.
+        shares: of its self seed under its own name, and of the seed it shares with
+            each participant that is not in the sum, 33 bytes each.
+
+    """
+
+    KIND: ClassVar[str] = "round.recover"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    close: Digest
+    member: MemberId
+    rows: bytes
+    seeds: bytes
+    row: bytes
+    shares: Mapping[MemberId, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundResult:
     """What a participant computed from the sum.
 
@@ -109,6 +157,6 @@ class RoundResult:
     model: Digest
 
 
-RoundStatement: TypeAlias = RoundOpen | RoundUpload | RoundClose | RoundRelease | RoundResult
+RoundStatement: TypeAlias = RoundOpen | RoundUpload | RoundClose | RoundRelease | RoundRecover | RoundResult
 
-STATEMENTS: Final = (RoundOpen, RoundUpload, RoundClose, RoundRelease, RoundResult)
+STATEMENTS: Final = (RoundOpen, RoundUpload, RoundClose, RoundRelease, RoundRecover, RoundResult)

@@ -52,6 +52,7 @@ from serai.training.state import Run
 CLOCK_LAG_MS: Final = 60_000  # log time may lie so far behind the members' before a statement makes it catch up
 _SECOND_MS: Final = 1000  # cosignatures count whole seconds, so a deadline is provable a second after it has passed
 _SUBMIT_TIMEOUT_S: Final = 30.0
+_RETRY_S: Final = 2.0  # pause after something that failed, unless there is news before
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +90,7 @@ class Coordinator:
         self._stopped = False
         self._over: set[Digest] = set()
         self._clocked = ""
+        self._timed: tuple[str, int] = ("", 0)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -132,8 +134,11 @@ class Coordinator:
                 entries = self.step()
                 for future in [self._duty.log.submit(entry) for entry in entries]:
                     future.result(_SUBMIT_TIMEOUT_S)
-            except (SeraiError, TimeoutError) as error:
+            except (SeraiError, OSError) as error:
+                # Such as a full disk, which rings no bell when there is room again.
                 _log.warning("the coordinator will try again: %s", error)
+                self._bell.wait(_RETRY_S)
+                continue
             deadline = self.next_deadline_ms()
             now_ms = self._duty.now_ms()
             self._bell.wait(None if deadline is None else max(deadline + _SECOND_MS - now_ms, _SECOND_MS) / 1000)
@@ -198,7 +203,8 @@ class Coordinator:
             elif this.closed is None:
                 times = [this.body.deadline_ms]
             else:
-                times = [] if this.is_released else [this.closed.at.time_ms + run.plan.round_ms]
+                waits = [] if this.is_released else [1, 2] if run.plan.threshold else [1]
+                times = [this.closed.at.time_ms + wait * run.plan.round_ms for wait in waits]
             yield from (time_ms for time_ms in times if time_ms > state.time_ms)
 
     def _witnessed_note(self) -> str:
@@ -209,7 +215,10 @@ class Coordinator:
         note = self._witnessed_note()
         if not note:
             return None
-        return median_time_ms(count_members(parse_note(note), self._duty.replay.witnesses().keys).values())
+        if note != self._timed[0]:  # a signature of each member to verify, and every submission asks
+            times = count_members(parse_note(note), self._duty.replay.witnesses().keys).values()
+            self._timed = (note, median_time_ms(times))
+        return self._timed[1]
 
 
 def _reader(codec: Codec, file: BinaryIO) -> Callable[[int], Bytes]:

@@ -1,7 +1,6 @@
 """A center from its folder: settings and founding charter in, a running center out."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ from serai.center.coordinator import Coordinator, Duty
 from serai.center.replay import Replay
 from serai.center.settings import CenterSettings, read_settings
 from serai.charter.constitution import Charter
-from serai.errors import Malformed, Misconfigured
+from serai.errors import Misconfigured
 from serai.kernel.ids import Digest
-from serai.kernel.records import from_json
 from serai.storage.blobs import FileBlobs
+from serai.storage.record_files import read_record
 
 CHARTER_FILE: Final = "charter.json"
 
@@ -69,14 +68,7 @@ def _has(blobs: FileBlobs, blob: Digest, size_bytes: int) -> bool:
 
 def _read_charter(settings: CenterSettings) -> Charter:
     path = settings.folder / CHARTER_FILE
-    try:
-        charter = from_json(Charter, json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        raise Misconfigured(
-            "charter-missing", f"expected the founding charter at {path}; run: serai center init"
-        ) from None
-    except (ValueError, Malformed) as error:
-        raise Misconfigured("charter-form", f"{path} is no charter: {error}") from error
+    charter = read_record(Charter, path)
     if charter.origin != settings.origin:
         raise Misconfigured("charter-origin", f"{path} is the charter of {charter.origin}, not of {settings.origin}")
     return charter

@@ -88,12 +88,13 @@ class Replay:
         if holder is None:
             raise Unverified("signer-unknown", f"key {envelope.signer[:12]} belongs to no member in the charter")
         envelope.verify(holder.public)
-        blob, size_bytes = getattr(body, "blob", None), getattr(body, "size_bytes", None)
-        if blob is not None and size_bytes is not None and not self._has_blob(blob, size_bytes):
-            # Else a member could hold up a round with an upload that nobody can add.
-            raise Refused(
-                "blob-not-here", f"send blob {blob[:12]} of {size_bytes} bytes before announcing it", "center 1"
-            )
+        for part in (body, getattr(body, "deal", None)):
+            blob, size_bytes = getattr(part, "blob", None), getattr(part, "size_bytes", None)
+            if blob is not None and size_bytes is not None and not self._has_blob(blob, size_bytes):
+                # Else a member could hold up a round with an upload that nobody can add.
+                raise Refused(
+                    "blob-not-here", f"send blob {blob[:12]} of {size_bytes} bytes before announcing it", "center 1"
+                )
 
     def witnesses(self) -> Witnesses:
         """Whose cosignatures count now."""

@@ -112,6 +112,7 @@ class Sequencer:
         self._subscribers: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._unstored: Head | None = None  # a witnessed head that waits for room on the disk
         self._recent = RecentHeads()
         self._frontier, self._committed = self._recover()
         self._witnessed: Head | None = self._recover_witnessed()
@@ -224,6 +225,8 @@ class Sequencer:
                 future.set_result(index)
         finally:
             _refuse(submissions)  # only those that an unexpected failure left without an answer
+        if self._unstored is not None:
+            self._keep_witnessed(self._unstored)
         self._count_cosignatures([item for item in items if isinstance(item, _Cosignature)])
         if before != (self._head, self._witnessed):
             self._notify()
@@ -264,7 +267,8 @@ class Sequencer:
     def _run(self) -> None:
         try:
             while not self._closed or not self._inbox.empty():
-                self.step(None if self._committed is self._head else RETRY_S)
+                is_done = self._committed is self._head and self._unstored is None
+                self.step(None if is_done else RETRY_S)
         finally:
             with self._lock:
                 self._closed = True
@@ -370,9 +374,12 @@ class Sequencer:
         try:
             self._store.put(_WITNESSED, head.note.encode())
         except Unavailable as error:
-            # Nobody saw it, so nothing is lost: the next cosignature brings it again.
-            _log.warning("the witnessed head of size %d was not stored: %s", head.size, error)
+            # Nobody saw it, so nothing is lost; but members that wait for it say no more, so the next step tries again.
+            if self._unstored != head:
+                _log.warning("the witnessed head of size %d was not stored: %s", head.size, error)
+            self._unstored = head
             return
+        self._unstored = None
         with self._lock:
             self._witnessed = head
         try:

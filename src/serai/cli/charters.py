@@ -10,12 +10,12 @@ from serai.center.settings import SETTINGS_FILE
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
 from serai.charter.presets import PRESETS, with_window
-from serai.cli.founding import write_record
 from serai.errors import Conflict, Malformed
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.ledger.checkpoint import LogSigner
 from serai.storage.keyring import Keyring
+from serai.storage.record_files import write_record
 
 DEFAULT_NOTICE_MS: Final = 90 * 24 * 3600 * 1000
 

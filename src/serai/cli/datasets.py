@@ -70,7 +70,7 @@ def withdraw(session: Session, prefix: str) -> Spoken:
 
 def _columns(settings: DatasetSettings) -> tuple[Column, ...]:
     numbers = {feature.column for feature in settings.features if feature.kind}
-    if settings.label.above is not None:
+    if settings.label and settings.label.above is not None:
         numbers.add(settings.label.column)
     notes = settings.columns
     return tuple(

@@ -14,7 +14,7 @@ from serai.aggregation.state import (
     finished_rounds,
     stage_of,
 )
-from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
 from serai.analytics.state import evaluations_of
 from serai.charter.articles import Rule
 from serai.charter.state import life_of, outcome_of, parties_of
@@ -200,6 +200,9 @@ def _of_round(state: State, line: Line) -> Iterator[Fact]:
     if this.closed:
         yield "in the sum", f"{', '.join(sorted(this.summed))}, entry {this.closed.at.index}"
         yield "released", ", ".join(sorted(this.releases)) or "nobody yet"
+        for member, given in sorted(this.shares.items()):
+            outcome = "recovered" if member in this.recovered else "not yet recovered"
+            yield f"{outcome} for {member}", f"from shares of {', '.join(sorted(given))}"
     for member, result in sorted(this.results.items()):
         yield f"result of {member}", result.model
 
@@ -210,7 +213,7 @@ def _round_of(state: State, line: Line) -> Round | None:
             return state.rounds.rounds[line.id]
         case RoundUpload(open=opened) | RoundClose(open=opened):
             return state.rounds.rounds[opened]
-        case RoundRelease(close=close) | RoundResult(close=close):
+        case RoundRelease(close=close) | RoundRecover(close=close) | RoundResult(close=close):
             return find_closed(state.rounds, close)
         case _:
             return None
@@ -257,6 +260,7 @@ _ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
     RoundUpload: _of_round,
     RoundClose: _of_round,
     RoundRelease: _of_round,
+    RoundRecover: _of_round,
     RoundResult: _of_round,
     Release: _release,
 }

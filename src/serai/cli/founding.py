@@ -10,19 +10,17 @@ from serai.agent.settings import SETTINGS_FILE, ZoneSettings, load_settings, wit
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
 from serai.charter.statements import CharterAdopt
-from serai.errors import Conflict, Malformed, Misconfigured, Missing, Refused
-from serai.kernel.canonical import canonical, parse
+from serai.errors import Conflict, Refused
 from serai.kernel.ids import Digest, MemberId, parse_member_id
 from serai.kernel.keys import Role
-from serai.kernel.records import from_json, to_json
 from serai.kernel.statement import sign_body
 from serai.storage.keyring import Keyring
+from serai.storage.record_files import read_record, write_record
 from serai.transport.client import HttpCenter
 
 T = TypeVar("T")
 
 MEMBER_FILE: Final = "member.json"
-MAX_RECORD_BYTES: Final = 1 << 20  # a charter of a hundred members has about 50 kB
 MEMBER_ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.STEWARD, Role.ZONE, Role.WITNESS)
 
 _ZONE_TOML: Final = """\
@@ -131,31 +129,6 @@ def read_members(files: Sequence[Path]) -> tuple[MemberRecord, ...]:
 
     """
     return tuple(read_record(MemberRecord, path) for path in files)
-
-
-def read_record(cls: type[T], path: Path) -> T:
-    """Read a record from a file of canonical JSON; surrounding blank space is allowed.
-
-    Raises:
-        Missing: there is no such file.
-        Malformed: it does not hold such a record.
-
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Missing("record-file-missing", f"there is no file {path}; check the name") from None
-    except OSError as error:
-        raise Misconfigured("record-file-unreadable", f"cannot read {path}: {error.strerror}") from error
-    try:
-        return from_json(cls, parse(data.strip(), MAX_RECORD_BYTES))
-    except Malformed as error:
-        raise Malformed(error.code, f"{path}: {error.message}") from error
-
-
-def write_record(path: Path, record: object) -> None:
-    """Write a record as one line of canonical JSON, so that equal records are equal files."""
-    path.write_bytes(canonical(to_json(record)) + b"\n")
 
 
 def _check_own_record(settings: ZoneSettings, charter: Charter, keys: Keyring) -> None:

@@ -21,6 +21,10 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         },
         "Make and run a member's own zone, where its data stays.",
     ),
+    "recipe": (
+        {"pack": "serai.cli.verbs.recipe:pack", "approve": "serai.cli.verbs.recipe:approve"},
+        "Pack one's own recipe, and let somebody's run at home.",
+    ),
 }
 
 _VERBS: Final[Mapping[str, str]] = {

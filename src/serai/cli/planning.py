@@ -1,15 +1,17 @@
 """Planning a run: choose the offers, build the recipe, and fix codec, length and initial model before anyone joins."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from serai.agent.programs import Programs, Source, is_foreign_name
 from serai.agent.session import Session
 from serai.cli.voice import Spoken, say
 from serai.errors import Conflict, Missing
-from serai.kernel.ids import Digest
+from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role
 from serai.recipes.registry import build, code_digest
 from serai.state import State
@@ -27,17 +29,21 @@ class Wish:
 
     Attributes:
         agreement: id of the agreement that shall permit it.
+        recipe: name of a recipe that comes with serai; empty for one's own.
+        archive: one's own recipe, packed.
         title: one line for people; the recipe's name if empty.
         purpose: purpose code; empty for the one that the agreement names.
         params: settings of the recipe; ``features`` is filled in from the offers.
         inputs: digests of models by the name that the recipe gives them.
         offers: ids of offers to use; empty for every offer granted to the agreement.
         minimum: fewest members in a sum; 0 for what the terms demand.
+        threshold: how many members can release for a lost one; 0 if nobody can.
 
     """
 
     agreement: Digest
-    recipe: str
+    recipe: str = ""
+    archive: bytes | None = None
     rounds: int
     title: str = ""
     purpose: str = ""
@@ -45,6 +51,7 @@ class Wish:
     inputs: Mapping[str, Digest] = field(default_factory=dict)
     offers: tuple[Digest, ...] = ()
     minimum: int = 0
+    threshold: int = 0
     round_s: int = 60
 
 
@@ -53,15 +60,44 @@ def plan_run(session: Session, wish: Wish) -> Spoken:
 
     Raises:
         Missing: nothing is granted to the agreement, or a recipe or input model is unknown.
-        Conflict: a member has two offers granted to it and none was chosen.
-        Refused: the log's rules do not allow the plan.
+        Conflict: a member has two offers granted to it and none was chosen, or one's own
+            recipe has the name of one that comes with serai.
+        Refused: the log's rules do not allow the plan, or one's own recipe fails in the sandbox.
 
     """
     state = session.state()
-    return say(session, make_plan(state, wish, fetch_models(session, wish.inputs)), Role.DELEGATE)
+    with open_recipe(session, wish) as (recipe, code):
+        plan = make_plan(state, wish, recipe, code)
+    if wish.archive is not None:
+        session.center.put_blob(code, wish.archive)  # before the plan, so that whoever reads it finds the program
+    return say(session, plan, Role.DELEGATE)
 
 
-def make_plan(state: State, wish: Wish, models: Mapping[str, Model]) -> RunPlan:
+@contextmanager
+def open_recipe(session: Session, wish: Wish) -> Iterator[tuple[Recipe, Digest]]:
+    """The wished recipe, one's own in a sandbox as each zone would run it, and the digest of its code.
+
+    Raises:
+        Missing, Conflict, Refused: as ``plan_run``.
+
+    """
+    models = fetch_models(session, wish.inputs)
+    if wish.archive is None:
+        yield build(wish.recipe, wish.params, models), code_digest(wish.recipe)
+        return
+    programs = Programs(session.settings.sandbox, session.settings.home)
+    program = programs.open(Source(recipe="", params=wish.params, inputs=models, archive=wish.archive))
+    try:
+        if not is_foreign_name(program.recipe.name):
+            raise Conflict(
+                "recipe-name-taken", f"a recipe {program.recipe.name!r} comes with serai; give yours a name of its own"
+            )
+        yield program.recipe, digest_of(wish.archive)
+    finally:
+        program.close()
+
+
+def make_plan(state: State, wish: Wish, recipe: Recipe, code: Digest) -> RunPlan:
     """The plan for a wish, as the log stands.
 
     Raises:
@@ -69,15 +105,14 @@ def make_plan(state: State, wish: Wish, models: Mapping[str, Model]) -> RunPlan:
 
     """
     offers = choose_offers(state, wish)
-    recipe: Recipe = build(wish.recipe, wish.params, models)
     outputs = recipe.outputs
     return RunPlan(
         agreement=wish.agreement,
-        title=wish.title or wish.recipe,
+        title=wish.title or recipe.name,
         action=Action.TRAIN if "model" in outputs else Action.STATISTICS,
         purpose=wish.purpose or _only_purpose(state, wish.agreement),
-        recipe=wish.recipe,
-        code=code_digest(wish.recipe),
+        recipe=recipe.name,
+        code=code,
         params=dict(wish.params),
         inputs=dict(wish.inputs),
         offers=offers,
@@ -88,6 +123,7 @@ def make_plan(state: State, wish: Wish, models: Mapping[str, Model]) -> RunPlan:
         initial=digest_model(recipe.initial()),
         round_ms=wish.round_s * 1000,
         outputs=outputs,
+        threshold=wish.threshold,
     )
 
 

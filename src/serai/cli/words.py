@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
 from serai.analytics.statements import Evaluation
 from serai.charter.decision import Choice
 from serai.charter.statements import (
@@ -22,7 +22,8 @@ from serai.hub.statements import Release
 from serai.kernel.statement import Body
 from serai.ledger.statements import Clock
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
+from serai.zones.terms import shown_cost
 
 
 def sentence(member: str, body: Body) -> str:
@@ -97,6 +98,7 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     Grant: lambda body: f"grants offer {short(body.offer)} to agreement {short(body.agreement)}",
     GrantRevoke: lambda body: f"takes back grant {short(body.grant)}",
     Approval: lambda body: f"approves {short(body.subject)}{_because(body.comment)}",
+    PrivacyCharge: lambda body: f"charges offer {short(body.offer)} {shown_cost(body.cost)} for run {short(body.run)}",
     RunPlan: _plan,
     RunJoin: lambda body: f"joins run {short(body.plan)}",
     RunDecline: _decline,
@@ -107,6 +109,7 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     RoundUpload: lambda body: f"uploads {format_bytes(body.size_bytes)} under a mask for round {short(body.open)}",
     RoundClose: lambda body: f"closes round {short(body.open)} with {count(len(body.uploads), 'upload')}",
     RoundRelease: lambda body: f"releases its masks for the sum of close {short(body.close)}",
+    RoundRecover: lambda body: f"shows its shares of the release of {body.member} for close {short(body.close)}",
     RoundResult: lambda body: f"finds model {short(body.model)} from the sum of close {short(body.close)}",
     Evaluation: _evaluation,
     Release: lambda body: f"releases model {short(body.model)} as {body.title}, licence {body.license}",

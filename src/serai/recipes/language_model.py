@@ -8,7 +8,7 @@ recomputes a sum, does not wait for it.
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from importlib.util import find_spec
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from serai.training.lowcomm import Layout
 from serai.training.methods import Context, Data, Vector
 from serai.training.tensors import Model
 
-Text = npt.NDArray[np.uint8]
+Text: TypeAlias = npt.NDArray[np.uint8]
 
 START: Final = "start"
 """Name under which a plan's inputs give a model to start from, such as a public base."""

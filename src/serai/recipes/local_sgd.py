@@ -2,6 +2,7 @@
 
 float32 throughout the local steps, in the order of operations of PyTorch's
 ``Linear``, ``BCELoss`` and ``SGD``, so that published runs can be compared digit by digit.
+With ``clip`` and ``noise`` the steps are those of DP-SGD (``training.privacy``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from serai.training.control_variates import corrections, remember
 from serai.training.local_steps import Drift, apply_mean, local_codec, train_locally
 from serai.training.methods import Context, Data, Vector, classification_counts
 from serai.training.outer import Adaptive, Averaging, Nesterov, OuterOptimizer, SecondMoment, with_outer_state
+from serai.training.privacy import Mechanism, PrivateSteps, RowNoise
 from serai.training.scales import ROW_DIGITS
 from serai.training.tensors import Model, Tensor
 
@@ -40,8 +42,12 @@ class InnerSgd:
     steps: int
 
 
-Order: TypeAlias = Callable[[int, InnerSgd, Context], Iterator[npt.NDArray[np.integer]]]
+Rows: TypeAlias = npt.NDArray[np.integer]
+Order: TypeAlias = Callable[[int, InnerSgd, Context], Iterator[Rows]]
 """Which rows each local step uses, given how many there are."""
+
+Slope: TypeAlias = Callable[[Rows, Array32, Array32], tuple[Array32, np.float32]]
+"""The gradient over some rows at a weight and a bias."""
 
 
 def shuffled(rows: int, inner: InnerSgd, context: Context) -> Iterator[npt.NDArray[np.integer]]:
@@ -64,16 +70,18 @@ class LogisticModel:
         features: number of features.
         inner: the local optimizer.
         order: which rows each step uses.
+        private: how rows are drawn and hidden instead; None leaves the gradients as they are.
 
     """
 
-    def __init__(self, features: int, inner: InnerSgd, order: Order) -> None:
+    def __init__(self, features: int, inner: InnerSgd, order: Order, private: RowNoise | None = None) -> None:
         self._parameters: dict[str, Array32] = {
             "bias": np.zeros(1, np.float32),
             "weight": np.zeros(features, np.float32),
         }
         self._inner = inner
         self._order = order
+        self._private = private
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,22 +97,43 @@ class LogisticModel:
         np.copyto(self._parameters[name], values)
 
     def inner_steps(self, data: Data, context: Context, drift: Drift) -> int:
-        """SGD on the mean log-loss of each batch."""
+        """SGD on the mean log-loss of each batch.
+
+        Raises:
+            Refused: noise is asked for, and there is no secret to draw it from.
+
+        """
         x, y = data.x.astype(np.float32), data.y.astype(np.float32)
         weight, bias = self._parameters["weight"].copy(), self._parameters["bias"].copy()
         weight_0, bias_0 = weight.copy(), bias.copy()
         weight_c = drift.corrections.get("weight", np.float32(0))
         bias_c = drift.corrections.get("bias", np.float32(0))
         lr, mu = np.float32(self._inner.lr), np.float32(drift.proximal)
+        batches, slope = self._slope(x, y, context)
         with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
-            for rows in self._order(len(x), self._inner, context):
-                batch = x[rows]
-                error = 1 / (1 + np.exp(-(batch @ weight + bias))) - y[rows]
-                error /= np.float32(len(rows))
-                weight -= lr * (error @ batch + weight_c + mu * (weight - weight_0))
-                bias -= lr * (error.sum() + bias_c + mu * (bias - bias_0))
+            for rows in batches:
+                weight_g, bias_g = slope(rows, weight, bias)
+                weight -= lr * (weight_g + weight_c + mu * (weight - weight_0))
+                bias -= lr * (bias_g + bias_c + mu * (bias - bias_0))
         self._parameters = {"bias": bias, "weight": weight}
         return len(x)
+
+    def _slope(self, x: Array32, y: Array32, context: Context) -> tuple[Iterator[Rows], Slope]:
+        """The rows of each step, and what gives the gradient over them."""
+        if self._private is None:
+            batches = self._order(len(x), self._inner, context)
+            return batches, lambda rows, weight, bias: _mean_slope(x[rows], y[rows], weight, bias)
+        steps = PrivateSteps(self._private, len(x), context)
+        lengths = np.sqrt(np.einsum("ij,ij->i", x, x) + 1)  # a row's gradient is its error times (row, 1)
+        expected = np.float32(self._private.expected(len(x)))
+
+        def slope(rows: Rows, weight: Array32, bias: Array32) -> tuple[Array32, np.float32]:
+            batch, noise = x[rows], steps.noise(len(weight) + 1)
+            error = _error(batch, y[rows], weight, bias)
+            error *= steps.factors(np.abs(error) * lengths[rows])
+            return (error @ batch + noise[1:]) / expected, (error.sum() + noise[0]) / expected
+
+        return steps.batches(self._inner.steps), slope
 
 
 class LocalSgd:
@@ -114,7 +143,9 @@ class LocalSgd:
 
     Settings: ``features``; ``lr``, ``batch``, ``steps`` inside; ``outer`` and ``outer_lr``, and
     of some outer optimizers ``momentum``, ``mu``, ``beta1``, ``beta2``, ``tau``; ``bits`` of
-    the ring and ``range``, the largest row count times change of one parameter.
+    the ring and ``range``, the largest row count times change of one parameter. For privacy of
+    each row: ``clip``, the norm its gradient is cut to; ``noise``, the noise's standard deviation
+    in units of ``clip``; ``delta``, the odds that the bound on epsilon does not hold.
     Inputs: ``moments``, to standardise; ``start``, a model to start from.
 
     Args:
@@ -125,7 +156,6 @@ class LocalSgd:
     """
 
     name: ClassVar[str] = "local_sgd"
-    outputs: ClassVar[tuple[str, ...]] = ("model", "metrics")
 
     def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model], order: Order = shuffled) -> None:
         settings = Parameters(self.name, params)
@@ -135,6 +165,7 @@ class LocalSgd:
             batch=settings.integer("batch", 32, 1, 2**20),
             steps=settings.integer("steps", 100, 1, 10**6),
         )
+        self._private, self._delta = _read_privacy(settings, self._inner.batch)
         self._bits = settings.integer("bits", 64, 2, 64)
         self._reach = settings.number("range", str(2**20), Fraction(1, 2**20), Fraction(2**48))
         self._method = settings.choice("outer", "fedavg", _OUTER)
@@ -146,6 +177,11 @@ class LocalSgd:
         self._scale = scale_from(inputs, self._features)
         self._start = _start_from(inputs, self._features)
         self._order = order
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The model, and without noise the metrics: counts over held-back rows are exact, and would undo it."""
+        return ("model", "metrics") if self._private is None else ("model",)
 
     @property
     def length(self) -> int:
@@ -164,7 +200,7 @@ class LocalSgd:
         """Local steps from the global model."""
         rows = scaled(model, data.x, self._features)
         local = Data(x=rows, y=data.y, test_x=data.test_x, test_y=data.test_y, names=data.names)
-        adapter = LogisticModel(self._features, self._inner, self._order)
+        adapter = LogisticModel(self._features, self._inner, self._order, self._private)
         if self._method != "scaffold":
             return train_locally(adapter, model, local, context, Drift(proximal=self._mu))
         path = self._inner.lr * self._inner.steps * self._outer_lr
@@ -175,6 +211,14 @@ class LocalSgd:
         remember(context.memory, reached, used, context.round)
         return vector
 
+    def mechanism(self, rows: int) -> Mechanism | None:
+        """What a round does to each of a member's rows; None without noise."""
+        if self._private is None or self._private.noise == 0:
+            return None
+        return Mechanism(
+            noise=self._private.noise, rate=self._private.rate(rows), steps=self._inner.steps, delta=self._delta
+        )
+
     def combine(self, model: Model, total: Vector, _members: int) -> Model:
         """One outer step along the mean weighted by rows."""
         return apply_mean(self._outer, _NAMES, model, total)
@@ -183,6 +227,18 @@ class LocalSgd:
         """Yes where the log-odds are positive."""
         x = scaled(model, data.test_x, self._features).astype(np.float32)
         return classification_counts(x @ model["weight"] + model["bias"] > 0, data.test_y)
+
+
+def _error(x: Array32, y: Array32, weight: Array32, bias: Array32) -> Array32:
+    error: Array32 = 1 / (1 + np.exp(-(x @ weight + bias))) - y
+    return error
+
+
+def _mean_slope(x: Array32, y: Array32, weight: Array32, bias: Array32) -> tuple[Array32, np.float32]:
+    """The gradient of the mean log-loss."""
+    error = _error(x, y, weight, bias)
+    error /= np.float32(len(y))
+    return error @ x, error.sum()
 
 
 def _outer_optimizer(method: str, settings: Parameters) -> tuple[float, OuterOptimizer]:
@@ -210,3 +266,12 @@ def _start_from(inputs: Mapping[str, Model], features: int) -> Model:
     if any(name not in start or start[name].shape != shapes[name] for name in _NAMES):
         raise Malformed("recipe-input", f"expected a model to start from with bias (1,) and weight ({features},)")
     return {name: start[name].astype(np.float32) for name in _NAMES}
+
+
+def _read_privacy(settings: Parameters, batch: int) -> tuple[RowNoise | None, Fraction]:
+    clip = settings.number("clip", "0", Fraction(0), Fraction(10**6))
+    noise = settings.number("noise", "0", Fraction(0), Fraction(10**6))
+    delta = settings.number("delta", "1e-6", Fraction(1, 10**12), Fraction(1, 10))
+    if clip == 0 and noise > 0:
+        raise Malformed("recipe-param", "local_sgd: noise without clip hides nothing; set clip, such as 1")
+    return (RowNoise(clip=clip, noise=noise, batch=batch) if clip else None), delta

@@ -8,7 +8,9 @@ from typing import Final
 
 from serai.errors import Missing
 from serai.kernel.ids import Digest
+from serai.recipes.language_model import LanguageModel
 from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.mlp import Mlp
 from serai.recipes.moments import Moments
 from serai.recipes.newton import Newton
 from serai.recipes.probe import Probe
@@ -16,7 +18,7 @@ from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (LocalSgd, Moments, Newton, Probe)
+    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Mlp, Moments, Newton, Probe)
 }
 """Every recipe that comes with serai."""
 

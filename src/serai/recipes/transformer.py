@@ -5,12 +5,12 @@ A decoder as in nanoGPT (github.com/karpathy/nanoGPT, model.py), with RMSNorm
 256 bytes, so it serves every language alike. Output weights are the input
 embedding. The device is whatever accelerator this PyTorch build has, else the CPU.
 
-This is the only module that imports ``torch``; it needs the extra ``serai[torch]``.
+It needs the extra ``serai[torch]``.
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from torch.nn import functional
 from serai.recipes.transformer_shape import Shape, shapes_of
 from serai.training.tensors import Model, Tensor
 
-Tokens = npt.NDArray[np.uint8]
+Tokens: TypeAlias = npt.NDArray[np.uint8]
 
 _BETAS: Final = (0.9, 0.95)
 _STEP: Final = "inner/step"

@@ -110,15 +110,17 @@ class Worker:
         return {}, [write_model(self._program.initial())]
 
     def _rows(self, message: Message, parts: Parts) -> Answer:
-        arrays = read_model(parts[0])
-        self._data = Data(**arrays, **{name: tuple(value) for name, value in message["words"].items()})
+        values: dict[str, Any] = {name: tuple(value) for name, value in message["words"].items()}
+        values.update(read_model(parts[0]))
+        self._data = Data(**values)
         return {}, []
 
     def _contribute(self, message: Message, parts: Parts) -> Answer:
         assert self._data is not None, "rows come before contributions"
         memory: dict[str, Tensor] = {name: tensor.copy() for name, tensor in _model(parts[1]).items()}
         member, seed = MemberId(message["member"]), bytes.fromhex(message["seed"])
-        context = Context(round=message["round"], seed=seed, member=member, memory=memory)
+        secret = bytes.fromhex(message["secret"])
+        context = Context(round=message["round"], seed=seed, member=member, memory=memory, secret=secret)
         vector = np.ascontiguousarray(self._program.contribute(_model(parts[0]), self._data, context))
         if vector.ndim != 1 or vector.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
             raise Malformed("recipe-vector", f"expected a row of floats, got {vector.dtype} of shape {vector.shape}")
@@ -155,7 +157,7 @@ def _load(archive: bytes) -> Callable[[Mapping[str, str], Mapping[str, Model]], 
     spec.loader.exec_module(module)
     program: Any = getattr(module, "Recipe", None)
     if not callable(program):
-        raise Malformed("recipe-entry", f"expected a class Recipe in {ENTRY_FILE}")
+        raise Malformed("recipe-class", f"expected a class Recipe in {ENTRY_FILE}")
     made: Callable[[Mapping[str, str], Mapping[str, Model]], Recipe] = program
     return made
 

@@ -6,22 +6,19 @@ or whole. Writing a blob that is already there writes it again: after a loss of
 power has bent a file, whoever sends it again repairs it.
 """
 
-import contextlib
-import errno
 import hashlib
 import io
 import os
 import secrets
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, Self
 
-from serai.errors import Malformed, Missing, Unavailable, Unverified
+from serai.errors import Malformed, Missing, Unverified
 from serai.kernel.ids import Digest, parse_digest
+from serai.storage.disk import no_room_explained
 
 _INCOMING: Final = "incoming"  # temporary files; on the same file system, so that a rename is atomic
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class BlobWriter(Protocol):
@@ -179,14 +176,14 @@ class _FileWriter:
         self._sync = sync
         self._hash = hashlib.sha256()
         self._temporary = folder / _INCOMING / secrets.token_hex(16)
-        with _no_room_explained(folder):
+        with no_room_explained(folder):
             self._fd: int | None = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, data: bytes | memoryview) -> None:
         assert self._fd is not None, "a writer ends with commit or abort"
         view = memoryview(data).cast("B")
         self._hash.update(view)
-        with _no_room_explained(self._folder):
+        with no_room_explained(self._folder):
             while view:
                 view = view[os.write(self._fd, view) :]
 
@@ -196,7 +193,7 @@ class _FileWriter:
         try:
             _check_digest(digest, expected)
             place = _place(self._folder, digest)
-            with _no_room_explained(self._folder):
+            with no_room_explained(self._folder):
                 place.parent.mkdir(mode=0o700, exist_ok=True)
                 if self._sync:
                     os.fsync(self._fd)
@@ -324,15 +321,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-@contextlib.contextmanager
-def _no_room_explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        raise Unavailable(
-            "disk-full", f"no room left on the disk of {folder}; free some or move the folder, then send again"
-        ) from error

@@ -1,10 +1,12 @@
 """SQLite databases that survive a crash: private files, write-ahead log, full synchronisation."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, MetaData, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, StaticPool, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from serai.errors import Corrupt, Unavailable
@@ -39,6 +41,27 @@ def open_database(path: Path | None, metadata: MetaData) -> Engine:
     except DatabaseError as error:
         raise Corrupt("database-damaged", f"{path} is not a database: {error.orig}; restore it from a copy") from error
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is on the disk when the block ends; none of it if the block raises.
+
+    Raises:
+        Unavailable: the disk is full, or another process holds the database.
+        Corrupt: the file is damaged.
+
+    """
+    name = engine.url.database or "the database in memory"
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except OperationalError as error:
+        if "full" in str(error.orig):
+            raise Unavailable("disk-full", f"no room left on the disk of {name}; free some, then try again") from error
+        raise Unavailable("database-busy", f"{name} does not answer: {error.orig}; try again") from error
+    except DatabaseError as error:
+        raise Corrupt("database-damaged", f"{name} is damaged: {error.orig}; restore it from a copy") from error
 
 
 def _pragmas(connection: Any, _record: object) -> None:

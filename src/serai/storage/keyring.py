@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from serai.errors import Conflict, Malformed, Misconfigured, Missing
 from serai.kernel.keys import Role, Signer
+from serai.storage.disk import no_room_explained
 
 _AGREEMENT: Final = "agree-"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
@@ -104,6 +105,7 @@ class Keyring:
         Raises:
             Malformed: ``name`` is not 1 to 128 of ``a-z 0-9 _ -``.
             Misconfigured: the file is readable by others, or holds no X25519 key.
+            Unavailable: the disk is full.
 
         """
         path = self._agreement_path(name)
@@ -171,18 +173,19 @@ class _FileAgreement:
 def _write_new(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> bool:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     temporary = path.with_suffix(f".{secrets.token_hex(8)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        # A hard link appears whole or not at all, and unlike a rename it never replaces a key.
-        os.link(temporary, path)
+        with no_room_explained(path.parent):
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(pem)
+                file.flush()
+                os.fsync(file.fileno())
+            # A hard link appears whole or not at all, and unlike a rename it never replaces a key.
+            os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return True
 
 

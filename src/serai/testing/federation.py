@@ -15,7 +15,7 @@ its uploads.
 import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,17 @@ from typing import Final
 from serai.agent.app import Follower
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
+from serai.agent.programs import Programs
 from serai.agent.runner import Runner
-from serai.agent.settings import DatasetSettings, Feature, FeatureKind, Label, ZoneSettings
+from serai.agent.settings import (
+    DatasetSettings,
+    Feature,
+    FeatureKind,
+    Label,
+    SandboxMode,
+    SandboxSettings,
+    ZoneSettings,
+)
 from serai.agent.vault import Vault
 from serai.agent.zone import Zone
 from serai.aggregation.audit import ReadBlob, verify_round
@@ -61,6 +70,8 @@ ORIGIN: Final = "center.example/serai"
 START_MS: Final = 1_790_000_000_000
 ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.STEWARD, Role.ZONE, Role.WITNESS)
 MAX_STEPS: Final = 10_000  # a bloc that has not come to rest by then never will
+
+IN_PROCESS: Final = SandboxSettings(mode=SandboxMode.OFF)
 
 Rows = Sequence[Sequence[float]]
 """Rows of numbers; the last one of each is the label."""
@@ -151,6 +162,7 @@ class Federation:
         folder: where center and members keep their files.
         tables: each member's rows.
         preset: the articles of the charter.
+        sandbox: where recipes run; in the members' own process unless a story is about that.
 
     Attributes:
         now_ms: everybody's clock, Unix milliseconds.
@@ -159,8 +171,15 @@ class Federation:
 
     """
 
-    def __init__(self, folder: Path, tables: Mapping[str, Rows], preset: str = "consensus") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tables: Mapping[str, Rows],
+        preset: str = "consensus",
+        sandbox: SandboxSettings = IN_PROCESS,
+    ) -> None:
         self.folder = folder
+        self._sandbox = sandbox
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
@@ -443,7 +462,8 @@ class Federation:
 
     def _build_member(self, name: MemberId) -> Member:
         home = self.folder / name
-        settings = _settings(home, name, self._tables[name], genesis_of(self.charter))
+        plain = _settings(home, name, self._tables[name], genesis_of(self.charter))
+        settings = replace(plain, sandbox=self._sandbox)
         zone = Zone(
             settings=settings,
             center=self.center,
@@ -452,6 +472,7 @@ class Federation:
             journal=Journal(home / "journal.sqlite"),
             blobs=FileBlobs(home / "blobs"),
             vault=Vault(settings),
+            programs=Programs(settings.sandbox, home),
             now_ms=lambda: self.now_ms,
             random=os.urandom,
         )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
@@ -52,7 +52,12 @@ class ProcessBloc:
         tables: each member's rows; the last number of each is the label.
         round_ms: how long rounds wait for a member that is away.
 
+    Attributes:
+        host: where the center listens.
+
     """
+
+    host: ClassVar[str] = "127.0.0.1"
 
     def __init__(self, folder: Path, tables: Mapping[str, Rows], round_ms: int = 120_000) -> None:
         self.folder = folder
@@ -91,7 +96,7 @@ class ProcessBloc:
             command = ["zone", "start", "--home", str(self.folder / name)]
         with (self.folder / f"{name}.log").open("a", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603  # our own program, with arguments from a test
-                [sys.executable, "-m", "serai", *command], stdout=subprocess.PIPE, stderr=log, text=True
+                [*self.program(name), *command], stdout=subprocess.PIPE, stderr=log, text=True
             )
         self._processes[name] = process
         assert process.stdout is not None
@@ -101,6 +106,15 @@ class ProcessBloc:
             raise Unavailable("process-not-ready", f"{name} did not start; see {self.folder / name}.log")
         if name == "center":
             self.url = words[1]
+
+    def program(self, name: str) -> list[str]:
+        """How the center's or a member's processes are started; a subclass may put them elsewhere."""
+        assert name == "center" or name in self._tables
+        return [sys.executable, "-m", "serai"]
+
+    def center_url(self, _member: str) -> str:
+        """Where a member finds the center."""
+        return self.url
 
     def kill(self, name: str) -> None:
         """SIGKILL: no process gets to tidy up."""
@@ -253,7 +267,8 @@ class ProcessBloc:
         records = [
             argument for member in self._tables for argument in ("--member", f"{self._home(member)}/member.json")
         ]
-        _serai("center", "init", "--home", self._home("center"), "--name", "Bloc", "--origin", ORIGIN, *records)
+        names = ["--name", "Bloc", "--origin", ORIGIN, "--host", self.host]
+        _serai("center", "init", "--home", self._home("center"), *names, *records)
         self.start("center")
         with ThreadPoolExecutor(len(self._tables)) as pool:
             list(pool.map(self._join, self._tables))
@@ -268,7 +283,8 @@ class ProcessBloc:
 
     def _join(self, member: str) -> None:
         charter = f"{self._home('center')}/charter.json"
-        _serai("zone", "join", "--home", self._home(member), "--charter", charter, "--center", self.url)
+        where = ["--home", self._home(member), "--charter", charter, "--center", self.center_url(member)]
+        _run([*self.program(member), "zone", "join", *where])
 
     def _grant(self, member: str, agreement: Digest) -> None:
         vault = Vault(load_settings(self.folder / member))
@@ -303,6 +319,10 @@ class ProcessBloc:
 
 
 def _serai(*arguments: str) -> None:
+    _run([sys.executable, "-m", "serai", *arguments])
+
+
+def _run(command: Sequence[str]) -> None:
     subprocess.run(  # noqa: S603  # our own program, with arguments from a test
-        [sys.executable, "-m", "serai", *arguments], check=True, stdout=subprocess.DEVNULL, env={**os.environ}
+        command, check=True, stdout=subprocess.DEVNULL, env={**os.environ}
     )

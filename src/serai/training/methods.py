@@ -63,6 +63,9 @@ class Context:
             changed one together with the journalled upload, so that a step repeated
             after a crash begins from the same memory. Losing it costs a method
             speed, never correctness.
+        secret: 32 bytes that only this zone knows, the same when a step is repeated;
+            noise that hides rows is drawn from it (``seed`` is made of public words). Empty
+            where nothing is to be hidden.
 
     """
 
@@ -70,6 +73,7 @@ class Context:
     seed: bytes
     member: MemberId
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
+    secret: bytes = field(default=b"", repr=False)
 
     def generator(self) -> np.random.Generator:
         """A random generator that depends on nothing but the seed (PCG64 is stable across numpy versions)."""

@@ -5,7 +5,7 @@
 | training 1 | the cited agreement is in force and the speaker is bound by it |
 | training 2 | the run's action lies within the agreement's scope |
 | training 3 | every invited member is bound by the agreement, and they are enough for the minimum; at least two |
-| training 4 | the run's numbers lie within their limits, and no sum of all invited members can wrap |
+| training 4 | the run's numbers lie within their limits, and no sum of all invited members can wrap; a threshold is more than half of the invited |
 | training 5 | only invited members answer; a joined member neither joins again nor declines |
 | training 6 | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
 | training 7 | a cancelled run stays cancelled; only its planner or an invited member cancels it |
@@ -18,6 +18,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from serai.aggregation.codec import check
+from serai.aggregation.dealing import MAX_DEALT
+from serai.aggregation.noise import check_noise
 from serai.errors import SeraiError
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
@@ -102,6 +104,13 @@ def _judge_numbers(plan: RunPlan) -> Verdict:
             return Denied("training 4", f"expected {name} from 1 to {most}, got {value}")
     if len(plan.params) > MAX_PARAMS or len(plan.inputs) > MAX_PARAMS:
         return Denied("training 4", f"expected at most {MAX_PARAMS} params and inputs")
+    if plan.threshold and not len(plan.offers) < 2 * plan.threshold < 2 * len(plan.offers) <= 2 * MAX_DEALT:
+        # With half of them or fewer, two disjoint groups could each release for the same member.
+        return Denied(
+            "training 4",
+            f"expected a threshold of more than half and fewer than all of at most {MAX_DEALT} invited members, "
+            f"or 0, got {plan.threshold} of {len(plan.offers)}",
+        )
     if not plan.outputs or not OUTPUTS.issuperset(plan.outputs):
         return Denied("training 4", f"expected outputs among {', '.join(sorted(OUTPUTS))}, got {plan.outputs}")
     covered = sum(block.length for block in plan.codec.blocks)
@@ -109,6 +118,8 @@ def _judge_numbers(plan: RunPlan) -> Verdict:
         return Denied("training 4", f"the codec's blocks cover {covered} values, the vector has {plan.length}")
     try:
         check(plan.codec, len(plan.offers))
+        if plan.noise is not None:
+            check_noise(plan.codec, plan.noise, plan.minimum)
     except SeraiError as error:
         return Denied("training 4", error.message)
     return GRANTED

@@ -102,4 +102,6 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         length=plan.length,
         initial=plan.initial,
         round_ms=plan.round_ms,
+        threshold=plan.threshold,
+        noise=plan.noise,
     )

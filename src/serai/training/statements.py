@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from serai.aggregation.codec import Codec
+from serai.aggregation.noise import SumNoise
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
@@ -39,6 +40,9 @@ class RunPlan:
         initial: digest of the model before round 0.
         round_ms: how long a round waits for uploads.
         outputs: what leaves the zones: ``aggregate``, ``model``, ``metrics``.
+        threshold: how many members together can release for one that is lost after its
+            upload; 0, the plain profile, if nobody can.
+        noise: what each member adds to its integers before it masks them; None leaves sums exact.
 
     """
 
@@ -61,6 +65,8 @@ class RunPlan:
     initial: Digest
     round_ms: int
     outputs: tuple[str, ...]
+    threshold: int = 0
+    noise: SumNoise | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,23 @@ class DigestFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramFacts:
+    """What the zone knows about the program of a job, beside its digest.
+
+    Attributes:
+        is_foreign: whether it does not come with serai.
+        approved_at: the log entry in which this zone's own steward approved it by its
+            digest; None when no steward did.
+        obstacle: why the zone's own settings do not let it run, such as a missing sandbox; None when they do.
+
+    """
+
+    is_foreign: bool = False
+    approved_at: int | None = None
+    obstacle: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """One allowance in this zone's own ledger.
 
@@ -134,6 +151,7 @@ class Budget:
         limit: how much there is in all.
         spent: how much is spent or reserved by other jobs.
         requested: how much this job may take at most.
+        source: the clause that sets the limit, as a refusal cites it; empty for the zone's own.
 
     """
 
@@ -141,6 +159,7 @@ class Budget:
     limit: int
     spent: int
     requested: int
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +178,7 @@ class Admission:
         facts: about the job.
         budgets: allowances that the job would use.
         kill_switch: why this zone's operator said stop; None when nobody did.
+        program: about the program.
 
     """
 
@@ -173,6 +193,7 @@ class Admission:
     facts: JobFacts
     budgets: tuple[Budget, ...]
     kill_switch: str | None
+    program: ProgramFacts = ProgramFacts()
 
 
 def agreement_facts(

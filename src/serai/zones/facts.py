@@ -6,6 +6,29 @@ from enum import StrEnum
 from serai.kernel.ids import Digest, MemberId
 
 
+class Unit(StrEnum):
+    """Whose presence in the data a privacy cost speaks of."""
+
+    RECORD = "record"  # one row of one member's data
+    MEMBER = "member"  # everything that one member contributes, each of its rows included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyCost:
+    """A bound of differential privacy, in whole numbers so that ledgers add up everywhere.
+
+    Attributes:
+        unit: whose presence it hides.
+        epsilon_millionths: epsilon in units of 10^-6, rounded up.
+        delta_trillionths: delta in units of 10^-12, rounded up.
+
+    """
+
+    unit: Unit
+    epsilon_millionths: int
+    delta_trillionths: int
+
+
 class Output(StrEnum):
     """What may leave a zone or come out of a sum."""
 
@@ -38,6 +61,8 @@ class JobFacts:
         transfer_basis: legal instruments in force for sending outputs abroad.
         retention_days: days that derived data stay in the zone before deletion.
         uses: earlier runs that already used the dataset under this grant.
+        privacy: what the job's declared outputs cost at most; None without noise, or
+            where nobody can tell.
 
     """
 
@@ -57,3 +82,4 @@ class JobFacts:
     transfer_basis: tuple[str, ...] | None = None
     retention_days: int | None = None
     uses: int | None = None
+    privacy: PrivacyCost | None = None

@@ -21,7 +21,8 @@ step  name             denies when
 8     agreement        the cited agreement is not in force now
 9     parties          requester, this member or a participant is no party, or suspended
 10    scope            the action is not in scope, or no grant covers the data
-11    digests          model, code or dataset on disk differ from what was agreed
+11    digests          model, code or dataset on disk differ from what was agreed; the
+                       program is foreign and not permitted, or cannot be confined
 12    policy           a policy is missing, or one of its terms does not hold
 13    transfer         residency, cohort, recipients or transfer basis do not hold
 14    budget           the job would overdraw a budget
@@ -41,14 +42,17 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from serai.charter.agreements import Life
+from serai.kernel.ids import Digest
 from serai.kernel.verdict import GRANTED, Denied, Verdict
-from serai.zones.admission import Admission, DataFacts
+from serai.zones.admission import Admission, Budget, DataFacts, ProgramFacts
 from serai.zones.policy import (
     LEGAL_PROFILE,
     ZONE_POLICY,
+    Policy,
     agreement_source,
     grant_source,
     judge_policies,
+    names_code,
     offer_source,
     select_terms,
 )
@@ -212,7 +216,28 @@ def _grant(admission: Admission, data: DataFacts) -> Iterator[Denied]:
         yield Denied("guard 10", f"{grant_source(data.grant.id)} is not this member's, or was revoked")
 
 
+def is_foreign_permitted(program: ProgramFacts, policies: Iterable[Policy], code: Digest, witnessed_size: int) -> bool:
+    """Whether a ``code`` term, or the own steward's witnessed word, permits a program that does not come with serai."""
+    is_approved = program.approved_at is not None and program.approved_at < witnessed_size
+    return is_approved or names_code(policies, code)
+
+
+def _program(admission: Admission) -> Iterator[Denied]:
+    program = admission.program
+    for code in sorted({item.expected for item in admission.digests if item.what == "code"}):
+        permitted = is_foreign_permitted(program, admission.policies, code, admission.log.witnessed_size)
+        if program.is_foreign and not permitted:
+            yield Denied(
+                "guard 11",
+                f"the program {code[:12]} does not come with serai: no code term of agreement, offer or grant names it,"
+                f" and {admission.member}'s steward has not approved it",
+            )
+    if program.obstacle is not None:
+        yield Denied(ZONE_POLICY, program.obstacle)
+
+
 def _digests(admission: Admission) -> Iterator[Denied]:
+    yield from _program(admission)
     named = {item.what for item in admission.digests}
     needed = {"code"} | ({"dataset"} if admission.data is not None else set())
     for what in sorted(needed - named):
@@ -264,12 +289,18 @@ def _transfer(admission: Admission) -> Iterator[Denied]:
 
 
 def _budget(admission: Admission) -> Iterator[Denied]:
-    for budget in admission.budgets:
+    yield from judge_budgets(admission.budgets)
+
+
+def judge_budgets(budgets: Iterable[Budget]) -> Iterator[Denied]:
+    """Every budget that a job would overdraw, under the clause that sets it."""
+    for budget in budgets:
+        article = budget.source or "guard 14"
         if min(budget.spent, budget.requested) < 0:
-            yield Denied("guard 14", f"budget {budget.name}: expected amounts of at least 0; a job cannot refill it")
+            yield Denied(article, f"budget {budget.name}: expected amounts of at least 0; a job cannot refill it")
         elif budget.spent + budget.requested > budget.limit:
             yield Denied(
-                "guard 14",
+                article,
                 f"budget {budget.name}: {budget.spent} of {budget.limit} are taken, the job asks {budget.requested} more",
             )
 

@@ -71,6 +71,15 @@ def select_terms(policies: Iterable[Policy], wanted: Callable[[str], bool]) -> t
     )
 
 
+def names_code(policies: Iterable[Policy], code: Digest) -> bool:
+    """Whether any policy names a program in a ``code`` term, as one that it permits."""
+    return any(
+        term.name == "code" and isinstance(term.value, tuple) and code in term.value
+        for policy in policies
+        for term in policy.terms
+    )
+
+
 def judge_policies(policies: Iterable[Policy], facts: JobFacts, at: Instant) -> tuple[Denied, ...]:
     """Every reason why the policies together do not permit a job; empty when they do.
 

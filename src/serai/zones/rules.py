@@ -9,7 +9,8 @@ article      says
 ``zones 4``  Only the member whose data it is may grant, revoke or withdraw.
 ``zones 5``  A grant names an agreement that was adopted and to which the member is a party.
 ``zones 6``  One grant at a time joins an offer to an agreement; it only adds terms.
-``zones 7``  A member approves a subject once, while in good standing.
+``zones 7``  A member approves a subject once, while in good standing; its steward may confirm its delegate's approval.
+``zones 8``  A charge is stated by the member whose data were used; a run's cost only grows.
 ===========  ===========================================================================
 
 Taking back is never refused to the owner, suspended or not: data stop at once.
@@ -21,13 +22,15 @@ from typing import Final
 from serai.charter.agreements import Life, Term
 from serai.charter.state import CharterState, in_good_standing, life_of, parties_of
 from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
+from serai.zones.facts import PrivacyCost
 from serai.zones.policy import offer_source
-from serai.zones.state import OfferRecord, ZonesState, find_grant, is_offer_open
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw
-from serai.zones.terms import find_expiry, judge_forms
+from serai.zones.state import OfferRecord, ZonesState, charges_of, find_grant, is_offer_open
+from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
+from serai.zones.terms import find_expiry, judge_forms, shown_cost
 
 GRANTABLE: Final = frozenset({Life.ADOPTED, Life.OPEN_FOR_SIGNATURE, Life.IN_FORCE})
 """Lives of an agreement in which grants may be given; runs need more: that it is in force."""
@@ -46,7 +49,9 @@ def judge(charter: CharterState, zones: ZonesState, said: Said[Body], at: Instan
         case GrantRevoke():
             return _judge_revocation(zones, said.member, body)
         case Approval():
-            return _judge_approval(charter, zones, said.member, body, at)
+            return _judge_approval(charter, zones, said, at)
+        case PrivacyCharge():
+            return _judge_charge(zones, said.member, body)
         case _:
             return Denied("zones", f"a statement of kind {body.KIND} does not concern data")
 
@@ -127,13 +132,44 @@ def _judge_revocation(zones: ZonesState, member: MemberId, body: GrantRevoke) ->
     return GRANTED
 
 
-def _judge_approval(charter: CharterState, zones: ZonesState, member: MemberId, body: Approval, at: Instant) -> Verdict:
+def _judge_approval(charter: CharterState, zones: ZonesState, said: Said[Body], at: Instant) -> Verdict:
+    member, body = said.member, said.body
+    assert isinstance(body, Approval)
     if not in_good_standing(charter, member, at):
         return Denied("zones 7", f"an approval comes from a member in good standing, and {member} is not")
-    given = zones.approvals.get(body.subject)
+    # What a steward alone may permit, such as a foreign program, must not hang on who of the two was quicker.
+    given = (zones.steward_approvals if said.role is Role.STEWARD else zones.approvals).get(body.subject)
     if given is not None and member in given:
         return Denied("zones 7", f"{member} approved {body.subject[:12]} at entry {given[member].index}")
     return GRANTED
+
+
+def _judge_charge(zones: ZonesState, member: MemberId, charge: PrivacyCharge) -> Verdict:
+    record = zones.offers.get(charge.offer)
+    if record is None:
+        return Denied("zones 8", f"no offer {charge.offer[:12]} is in the log")
+    if record.member != member:
+        return Denied("zones 8", f"the offer is {record.member}'s, and {member} may not charge its data")
+    cost = charge.cost
+    if cost.epsilon_millionths < 0 or not 0 <= cost.delta_trillionths <= 10**12:
+        return Denied("zones 8", "expected an epsilon of at least 0 and a delta of 0 to 1")
+    earlier = charges_of(zones, member, record.body.dataset).get(charge.run)
+    if earlier is not None and not _exceeds(cost, earlier):
+        return Denied(
+            "zones 8",
+            f"run {charge.run[:12]} was charged {shown_cost(earlier)}; what is spent is not given back, "
+            f"and {shown_cost(cost)} is not more",
+        )
+    return GRANTED
+
+
+def _exceeds(cost: PrivacyCost, earlier: PrivacyCost) -> bool:
+    return (
+        cost != earlier
+        and cost.unit is earlier.unit
+        and cost.epsilon_millionths >= earlier.epsilon_millionths
+        and cost.delta_trillionths >= earlier.delta_trillionths
+    )
 
 
 def _judge_terms(source: str, terms: tuple[Term, ...], at: Instant) -> Verdict:

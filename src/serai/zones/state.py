@@ -1,14 +1,17 @@
 """What the statements about data add up to: offers and grants, each in force or not, and who approved what."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from immutables import Map
 
 from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.facts import PrivacyCost
+from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 from serai.zones.terms import find_expiry
 
 
@@ -55,6 +58,9 @@ class GrantRecord:
 GrantKey: TypeAlias = tuple[Digest, Digest]
 """An offer's id and an agreement's id."""
 
+LedgerKey: TypeAlias = tuple[MemberId, Digest]
+"""A member and the digest of its dataset: a dataset that is offered twice has one budget."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZonesState:
@@ -65,6 +71,8 @@ class ZonesState:
         grants: by id.
         latest: the last grant for each offer and agreement.
         approvals: by subject, the approving members and when each approved first.
+        steward_approvals: the same, of those that a steward signed.
+        charges: by member and dataset, what each run has cost in privacy.
 
     """
 
@@ -72,6 +80,8 @@ class ZonesState:
     grants: Map[Digest, GrantRecord] = field(default_factory=Map)
     latest: Map[GrantKey, Digest] = field(default_factory=Map)
     approvals: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
+    steward_approvals: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
+    charges: Map[LedgerKey, Map[Digest, PrivacyCost]] = field(default_factory=Map)
 
 
 def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
@@ -92,10 +102,24 @@ def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
             grant = replace(zones.grants[body.grant], revoked=at)
             return replace(zones, grants=zones.grants.set(grant.id, grant))
         case Approval():
-            given: Map[MemberId, Instant] = zones.approvals.get(body.subject, Map())
-            return replace(zones, approvals=zones.approvals.set(body.subject, given.set(said.member, at)))
+            approvals = _with_approval(zones.approvals, body.subject, said.member, at)
+            if said.role is not Role.STEWARD:
+                return replace(zones, approvals=approvals)
+            by_stewards = _with_approval(zones.steward_approvals, body.subject, said.member, at)
+            return replace(zones, approvals=approvals, steward_approvals=by_stewards)
+        case PrivacyCharge():
+            ledger = (said.member, zones.offers[body.offer].body.dataset)
+            charges: Map[Digest, PrivacyCost] = zones.charges.get(ledger, Map())
+            return replace(zones, charges=zones.charges.set(ledger, charges.set(body.run, body.cost)))
         case _:
             return zones
+
+
+def _with_approval(
+    approvals: Map[Digest, Map[MemberId, Instant]], subject: Digest, member: MemberId, at: Instant
+) -> Map[Digest, Map[MemberId, Instant]]:
+    given: Map[MemberId, Instant] = approvals.get(subject, Map())
+    return approvals if member in given else approvals.set(subject, given.set(member, at))
 
 
 def is_offer_open(zones: ZonesState, offer: Digest, at: Instant) -> bool:
@@ -119,6 +143,17 @@ def find_grant(zones: ZonesState, offer: Digest, agreement: Digest, at: Instant)
     return grant if until_ms is None or at.time_ms < until_ms else None
 
 
+def charges_of(zones: ZonesState, member: MemberId, dataset: Digest) -> Mapping[Digest, PrivacyCost]:
+    """What each run has cost the privacy of a member's dataset, by run, as that member's zone stated it."""
+    charges: Map[Digest, PrivacyCost] = zones.charges.get((member, dataset), Map())
+    return charges
+
+
 def approving_members(zones: ZonesState, subject: Digest) -> frozenset[MemberId]:
     """The distinct members whose stewards or delegates approved a subject."""
     return frozenset(zones.approvals.get(subject, Map()))
+
+
+def find_steward_approval(zones: ZonesState, subject: Digest, member: MemberId) -> Instant | None:
+    """When a member's steward approved a subject first, or None."""
+    return zones.steward_approvals.get(subject, Map()).get(member)

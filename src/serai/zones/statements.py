@@ -1,4 +1,4 @@
-"""What can be said about data: offers, grants that narrow them, approvals, and taking each of these back."""
+"""What can be said about data: offers, grants that narrow them, approvals, taking these back, and what privacy was spent."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -7,6 +7,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
+from serai.zones.facts import PrivacyCost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +114,23 @@ class Approval:
     comment: str
 
 
-STATEMENTS: Final[tuple[type[Body], ...]] = (Offer, OfferWithdraw, Grant, GrantRevoke, Approval)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyCharge:
+    """A zone states what a run has cost the privacy of a dataset; said before the release that it pays for.
+
+    Attributes:
+        offer: the offer under which the run used the dataset.
+        run: the run's id.
+        cost: of everything that the run has released from the dataset so far.
+
+    """
+
+    KIND: ClassVar[str] = "privacy.charge"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    offer: Digest
+    run: Digest
+    cost: PrivacyCost
+
+
+STATEMENTS: Final[tuple[type[Body], ...]] = (Offer, OfferWithdraw, Grant, GrantRevoke, Approval, PrivacyCharge)

@@ -23,19 +23,23 @@ term                      value            holds when
 ``output_to``             jurisdictions    every recipient's jurisdiction is one of them
 ``transfer_basis``        instruments      one of them is in force
 ``max_uses``              runs             fewer earlier runs used the data under this grant
+``dp``                    unit, epsilon,   noise hides each record, or each member, and this run alone
+                          delta            costs no more; all runs together: ``budgets``
 ========================  ===============  ==================================================
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 from serai.charter.agreements import Term
 from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
-from serai.zones.facts import JobFacts, Output
+from serai.zones.facts import JobFacts, Output, PrivacyCost, Unit
 
 Value: TypeAlias = str | int | tuple[str, ...]
 Reason: TypeAlias = str | None
@@ -46,6 +50,7 @@ PUBLIC: Final = "public"  # in `recipients`: everybody
 REQUIRED: Final = "required"
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,27 @@ def find_expiry(terms: tuple[Term, ...]) -> int | None:
     )
 
 
+def parse_dp(value: Value) -> PrivacyCost | None:
+    """What a ``dp`` term allows in all, rounded down; None if the value has not the form of one."""
+    if not isinstance(value, tuple) or len(value) != 3 or value[0] not in set(Unit):
+        return None
+    epsilon, delta = (_positive(text) for text in value[1:])
+    if epsilon is None or delta is None or not 0 < delta < 1 or not 0 < epsilon <= 1_000_000:
+        return None
+    return PrivacyCost(
+        unit=Unit(value[0]),
+        epsilon_millionths=math.floor(epsilon * 10**6),
+        delta_trillionths=math.floor(delta * 10**12),
+    )
+
+
+def _positive(text: str) -> Fraction | None:
+    try:
+        return Fraction(text) if _POSITIVE.fullmatch(text) else None
+    except ZeroDivisionError:
+        return None
+
+
 # ------------------------------------------------------------------ forms
 
 
@@ -152,6 +178,15 @@ def _days_form(value: Value) -> Reason:
 
 def _required_form(value: Value) -> Reason:
     return None if value == REQUIRED else f"expected {REQUIRED!r}, got {_shown(value)}"
+
+
+def _dp_form(value: Value) -> Reason:
+    if parse_dp(value) is None:
+        return (
+            "expected a unit (record or member), epsilon, and delta below 1, such as "
+            f"['record', '3', '1e-5'], got {_shown(value)}"
+        )
+    return None
 
 
 # ------------------------------------------------------------------ checks
@@ -265,6 +300,27 @@ def _max_uses(most: int, facts: JobFacts, _at: Instant) -> Reason:
     return None if facts.uses < most else f"allows {most} run(s), {facts.uses} already used the data"
 
 
+def _dp(value: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
+    limit, cost = parse_dp(value), facts.privacy
+    if limit is None:
+        return _dp_form(value)
+    if cost is None:
+        return f"{_missing('privacy cost')}; only a run that adds noise has one"
+    if limit.unit is Unit.MEMBER and cost.unit is not Unit.MEMBER:
+        return "needs noise that hides each member's whole contribution, the job's noise hides single records"
+    if facts.outputs is None or Output.METRICS in facts.outputs:
+        return "counts of an evaluation leave exact, which no noise covers; plan the run without metrics"
+    if cost.epsilon_millionths > limit.epsilon_millionths or cost.delta_trillionths > limit.delta_trillionths:
+        return f"allows {shown_cost(limit)} in all, the job alone costs {shown_cost(cost)}"
+    return None
+
+
+def shown_cost(cost: PrivacyCost) -> str:
+    """A privacy cost in words."""
+    epsilon, delta = Fraction(cost.epsilon_millionths, 10**6), Fraction(cost.delta_trillionths, 10**12)
+    return f"epsilon {float(epsilon):.6g} at delta {float(delta):.3g} per {cost.unit}"
+
+
 def _missing(fact: str) -> str:
     return f"missing fact: the {fact} is not known, so the term cannot be shown to hold"
 
@@ -320,5 +376,6 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "output_to": _codes(_output_to),
     "transfer_basis": _codes(_transfer_basis),
     "max_uses": _number(_max_uses),
+    "dp": _codes(_dp, _dp_form),
 }
 """Every term there is; anything else denies."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serai.agent.settings import load_settings, with_pins
+from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings, load_settings, with_pins
 from serai.charter.agreements import Term
 from serai.errors import Misconfigured
 
@@ -85,6 +85,41 @@ def test_a_profile_without_a_real_date_is_refused(home):
 
 def test_a_relative_data_path_is_relative_to_the_home_folder(home):
     assert load_settings(home).datasets["heart"].path == str(home / "heart.csv")
+
+
+def test_recipes_run_in_the_best_sandbox_there_is_and_strangers_only_in_a_whole_one(home):
+    assert load_settings(home).sandbox == SandboxSettings(
+        mode=SandboxMode.PREFERRED, foreign=ForeignCode.SANDBOXED, limits=Limits()
+    )
+
+
+def test_a_zone_sets_where_recipes_run_and_what_they_may_use(home):
+    rewrite(home, "max_staleness_s = 60", 'sandbox = "required"\nforeign_code = "never"')
+    with (home / "zone.toml").open("a") as file:
+        file.write('\n[limits]\nmemory_mb = 512\ncall_s = 30\ndevices = ["/dev/nvidia0"]\n')
+
+    assert load_settings(home).sandbox == SandboxSettings(
+        mode=SandboxMode.REQUIRED,
+        foreign=ForeignCode.NEVER,
+        limits=Limits(memory_mb=512, call_s=30, devices=("/dev/nvidia0",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('sandbox = "maybe"', "sandbox"),
+        ('foreign_code = "always"', "foreign_code"),
+        ("limits = {memory_mb = 1}", r"memory_mb must be from 256"),
+        ("limits = {call_s = 0}", r"call_s must be from 1"),
+        ('limits = {devices = ["/etc"]}', r"paths under /dev"),
+        ('limits = {devices = ["/dev/../etc"]}', r"paths under /dev"),
+    ],
+)
+def test_a_sandbox_that_could_not_hold_is_refused(home, line, message):
+    rewrite(home, "max_staleness_s = 60", line)
+    with pytest.raises(Misconfigured, match=message):
+        load_settings(home)
 
 
 def test_before_joining_nothing_is_pinned(home):

@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from serai.aggregation.codec import Block, Codec, Encoder
+from serai.aggregation.dealing import deal, open_row
 from serai.aggregation.exchange import ChunkDigests, masked_chunks, read_total, sum_chunks
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
 from serai.aggregation.ring import chunk_bytes
 from serai.aggregation.rules import judge
 from serai.aggregation.state import RoundsState, apply, current_round
-from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role
 from serai.kernel.statement import Said
@@ -50,13 +51,15 @@ class World:
     bits: int = 16
     minimum: int = 3
     rounds: int = 2
+    threshold: int = 0
+    members: tuple = MEMBERS
     state: RoundsState = field(default_factory=RoundsState)
     time_ms: int = 1000
     index: int = 0
     blobs: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self.keys = {member: PrivateKey(member) for member in MEMBERS}
+        self.keys = {member: PrivateKey(member) for member in self.members}
         self.codec = Codec(bits=self.bits, limit=500, blocks=(Block(length=self.length, step=Fraction(1, 100)),))
         self.job = Job(
             run=RUN,
@@ -67,6 +70,7 @@ class World:
             length=self.length,
             initial=FIRST,
             round_ms=1000,
+            threshold=self.threshold,
         )
 
     def said(self, body, member, role=Role.ZONE):
@@ -120,9 +124,37 @@ class World:
             chunks.append(bytes(chunk))
         self.blobs[digests.blob] = b"".join(chunks)
         self.chunk_lists = {**getattr(self, "chunk_lists", {}), member: digests.chunks}
+        said = self.deal(member)[0] if self.threshold else None
         return RoundUpload(
-            open=self.current.id, blob=digests.blob, chunks=digests.chunk_list, size_bytes=digests.size_bytes
+            open=self.current.id,
+            blob=digests.blob,
+            chunks=digests.chunk_list,
+            size_bytes=digests.size_bytes,
+            deal=said,
         )
+
+    def deal(self, member):
+        seed = hashlib.sha256(f"deal {self.current.id} {member}".encode()).digest()
+        said, blob = deal(self.roster(member), self.keys[member], self.self_seed(member), (self.threshold, seed))
+        self.blobs[said.blob] = blob
+        return said, blob
+
+    def row(self, giver, lost):
+        said = self.current.uploads[lost].body.deal
+        return open_row(self.roster(giver), self.keys[giver], lost, said, self.blobs[said.blob])
+
+    def recover_body(self, giver, lost, owed=None, **changes):
+        row = self.row(giver, lost)
+        owed = self.current.missing | {lost} if owed is None else owed
+        fields = {
+            "close": self.current.closed.id,
+            "member": lost,
+            "rows": row.rows,
+            "seeds": row.seeds,
+            "row": row.row,
+            "shares": {name: row.shares[name] for name in owed},
+        }
+        return RoundRecover(**(fields | changes))
 
     def read(self, blob, number):
         size = chunk_bytes(self.bits)
@@ -167,6 +199,10 @@ class World:
     def release(self, *members):
         for member in members or sorted(self.current.summed):
             assert self.say(self.release_body(member), member) == ""
+
+    def recover(self, lost, *givers):
+        for giver in givers:
+            assert self.say(self.recover_body(giver, lost), giver) == ""
 
     def finish(self, model="model 1"):
         for member in sorted(self.current.summed):

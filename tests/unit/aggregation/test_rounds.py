@@ -390,13 +390,15 @@ def test_a_disagreement_about_the_sum_alone_halts_the_run_too(world, digest):
     assert divergence(world.state, world.job.run)
 
 
-def test_statements_travel_as_canonical_json(world):
+def test_statements_travel_as_canonical_json(make_world):
+    world = make_world(threshold=3)
     world.open()
     bodies = [world.current.body, world.upload_body("bern")]
     world.upload("aarau", "bern", "chur")
     world.time_ms += 1000
     world.close()
-    bodies += [world.current.closed.body, world.release_body("bern"), world.result_body()]
+    bodies += [world.current.closed.body, world.release_body("bern"), world.recover_body("bern", "chur")]
+    bodies.append(world.result_body())
     assert [type(body) for body in bodies] == list(STATEMENTS)
     for body in bodies:
         assert from_json(type(body), parse(canonical(to_json(body)))) == body

@@ -10,11 +10,12 @@ from serai.center.settings import read_settings
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
 from serai.cli.charters import NewCenter, found_center
-from serai.cli.founding import NewMember, init_zone, join_center, read_members, read_record, write_record
+from serai.cli.founding import NewMember, init_zone, join_center, read_members
 from serai.errors import Conflict, Malformed, Missing, Refused, Unavailable
 from serai.kernel.keys import Role
 from serai.ledger.note import parse_vkey
 from serai.storage.keyring import Keyring
+from serai.storage.record_files import read_record, write_record
 
 NAMES = {"bern": "Stadt Bern", "tehran": "\u062a\u0647\u0631\u0627\u0646", "ghent": 'Ghent "G"', "lima": "Lima"}
 

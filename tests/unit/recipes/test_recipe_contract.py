@@ -18,6 +18,7 @@ BUILDS = {
     "moments": ("moments", {"features": "3"}),
     "newton": ("newton", {"features": "3"}),
     "probe": ("probe", {"size": "53"}),
+    "mlp": ("mlp", {"features": "3", "hidden": "4", "rounds": "3", "steps": "5"}),
     **{outer: ("local_sgd", {"features": "3", "outer": outer, "batch": "8"}) for outer in OUTER},
 }
 MEMBERS = tuple(map(MemberId, ("ararat", "bern", "cusco")))
@@ -42,7 +43,7 @@ def recipe(request):
 
 def total_of(recipe, model, number=0):
     codec = recipe.codec(len(MEMBERS))
-    total = codec.ring.zeros(codec.length)
+    total = codec.ring.zeros(codec.lanes)
     for member in MEMBERS:
         lanes, clipped = encode(codec, recipe.contribute(model, rows_of(member), context(member, number)))
         assert clipped == 0

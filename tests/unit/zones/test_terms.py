@@ -6,7 +6,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts
+from serai.zones.facts import JobFacts, PrivacyCost, Unit
 from serai.zones.terms import VOCABULARY, find_expiry, judge_form, judge_forms, judge_term
 
 AT = Instant(7, 1_000)
@@ -28,6 +28,7 @@ FACTS = JobFacts(
     transfer_basis=("treaty-7",),
     retention_days=30,
     uses=4,
+    privacy=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=2_500_000, delta_trillionths=10**6),
 )
 
 HOLDS = [
@@ -48,6 +49,7 @@ HOLDS = [
     ("output_to", ("CH", "KZ", "PE")),
     ("transfer_basis", ("treaty-7", "treaty-8")),
     ("max_uses", 5),
+    ("dp", ("record", "2.5", "1e-6")),
 ]
 FAILS = [
     ("purpose", ("climate",), "'health.heart'"),
@@ -64,6 +66,7 @@ FAILS = [
     ("output_to", ("CH",), "would go to KZ"),
     ("transfer_basis", ("treaty-8",), "holds treaty-7"),
     ("max_uses", 4, "4 already used"),
+    ("dp", ("record", "2.499999", "1e-6"), "alone costs epsilon 2.5"),
 ]
 
 
@@ -115,6 +118,7 @@ NEEDS = {
     "output_to": "recipient_jurisdictions",
     "transfer_basis": "transfer_basis",
     "max_uses": "uses",
+    "dp": "privacy",
 }
 
 

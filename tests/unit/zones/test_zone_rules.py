@@ -12,9 +12,19 @@ from serai.kernel.statement import Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.admission import agreement_facts, data_facts
+from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.rules import judge
-from serai.zones.state import ZonesState, apply, approving_members, find_grant, is_offer_open
-from serai.zones.statements import STATEMENTS, Approval, Column, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.state import ZonesState, apply, approving_members, find_grant, find_steward_approval, is_offer_open
+from serai.zones.statements import (
+    STATEMENTS,
+    Approval,
+    Column,
+    Grant,
+    GrantRevoke,
+    Offer,
+    OfferWithdraw,
+    PrivacyCharge,
+)
 
 AGREEMENT, DRAFT, RUN = Digest("a9" * 32), Digest("d4" * 32), Digest("01" * 32)
 OFFER = Offer(
@@ -41,10 +51,10 @@ class Log:
     def at(self):
         return Instant(self.index, self.time_ms)
 
-    def say(self, member, body):
+    def say(self, member, body, role=None):
         self.index += 1
         id_ = Digest(f"{self.index:064x}")
-        role = min(body.ROLES)
+        role = role or min(body.ROLES)
         said = Said(id_, body, MemberId(member), role, KeyId("00" * 32), Digest("11" * 32))
         verdict = judge(self.charter, self.zones, said, self.at)
         if verdict == GRANTED:
@@ -179,6 +189,17 @@ def test_approvals_count_members_not_keys(log):
     assert approving_members(log.zones, AGREEMENT) == frozenset()
 
 
+def test_a_steward_confirms_what_a_delegate_approved_and_only_a_steward_counts_as_one(log):
+    log.say("bern", Approval(subject=RUN, comment="seen by the delegate"), Role.DELEGATE)
+    first = log.zones.approvals[RUN]["bern"]
+    assert find_steward_approval(log.zones, RUN, "bern") is None
+    denied(log.say("bern", Approval(subject=RUN, comment="again"), Role.DELEGATE), "zones 7", "approved")
+    log.say("bern", Approval(subject=RUN, comment="seen by the steward"), Role.STEWARD)
+    assert find_steward_approval(log.zones, RUN, "bern").index > first.index
+    assert log.zones.approvals[RUN]["bern"] == first
+    denied(log.say("bern", Approval(subject=RUN, comment="again"), Role.STEWARD), "zones 7", "approved")
+
+
 def test_the_facts_about_an_agreement_are_those_of_the_replay(log):
     everybody = [MemberId(name) for name in ("almaty", "bern", "cusco", "delhi")]
     facts = agreement_facts(log.charter, AGREEMENT, everybody, log.at)
@@ -213,6 +234,7 @@ BODIES = [
     Grant(offer=RUN, agreement=AGREEMENT, terms=OFFER.terms),
     GrantRevoke(grant=RUN),
     Approval(subject=RUN, comment="да"),
+    PrivacyCharge(offer=RUN, run=RUN, cost=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)),
 ]
 
 
@@ -224,4 +246,4 @@ def test_a_statement_survives_its_json(body):
 def test_every_statement_of_the_room_is_listed_with_a_kind_of_its_own():
     assert [type(body) for body in BODIES] == list(STATEMENTS)
     assert len({body.KIND for body in STATEMENTS}) == len(STATEMENTS)
-    assert all(Role.ZONE not in body.ROLES for body in STATEMENTS)
+    assert [body for body in STATEMENTS if Role.ZONE in body.ROLES] == [PrivacyCharge]  # people decide, a zone counts

@@ -15,12 +15,12 @@ from serai.aggregation.statements import RoundUpload
 from serai.charter.constitution import Charter
 from serai.cli.audits import audit_published, audit_run
 from serai.cli.demo.stage import Stage
-from serai.cli.founding import read_record
 from serai.cli.reading import read_line
 from serai.cli.report import AuditResult, Border, LogHead
 from serai.errors import SeraiError, Unavailable
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest
+from serai.storage.record_files import read_record
 
 OWN_AUDIT: Final = "serai audit"
 AUDIT_TIMEOUT_S: Final = 60.0

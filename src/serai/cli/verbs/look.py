@@ -12,11 +12,11 @@ from serai.cli.audits import audit_published, audit_run, founding_charter, read_
 from serai.cli.explanation import Explanation
 from serai.cli.explanation import explain as explain_id
 from serai.cli.find import find_id
-from serai.cli.founding import read_record
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.reading import Line, read_lines
 from serai.cli.voice import open_session
 from serai.errors import Misconfigured
+from serai.storage.record_files import read_record
 
 _some_home = click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), envvar="SERAI_HOME", help="A zone's folder."

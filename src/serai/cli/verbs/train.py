@@ -1,6 +1,7 @@
 """``serai run, release``: plan a run, release what it made."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -12,18 +13,25 @@ from serai.cli.releasing import ReleaseWish, release_model
 from serai.cli.voice import open_session
 from serai.errors import Malformed
 from serai.kernel.ids import parse_digest
+from serai.recipes.archive import pack_folder
 from serai.recipes.registry import RECIPES
+
+FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
 @home_option
 @click.option("--agreement", required=True, help="The agreement that permits it.")
-@click.option("--recipe", required=True, type=click.Choice(sorted(RECIPES)), help="Which program.")
+@click.option("--recipe", type=click.Choice(sorted(RECIPES)), help="A program that comes with serai.")
+@click.option("--recipe-folder", type=FOLDER, help="Or one's own: a folder with recipe.py.")
 @click.option("--rounds", required=True, type=click.IntRange(min=1), help="How many sums.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A setting of the recipe; repeatable.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=DIGEST", help="A model to start from; repeatable.")
 @click.option("--offer", "offers", multiple=True, help="Use this offer; repeatable  [default: every one granted]")
 @click.option("--minimum", type=click.IntRange(min=2), help="Fewest members in a sum  [default: as the terms demand]")
+@click.option(
+    "--threshold", type=click.IntRange(min=2), help="So many release for a lost member  [default: nobody can]"
+)
 @click.option("--purpose", default="", help="Purpose code  [default: the agreement's, if it names one]")
 @click.option("--title", default="", help="One line for people  [default: the recipe's name]")
 @click.option(
@@ -34,23 +42,28 @@ def run(
     *,
     home: Path,
     agreement: str,
-    recipe: str,
+    recipe: str | None,
+    recipe_folder: Path | None,
     rounds: int,
     params: tuple[str, ...],
     inputs: tuple[str, ...],
     offers: tuple[str, ...],
     minimum: int | None,
+    threshold: int | None,
     purpose: str,
     title: str,
     round_seconds: int,
     as_json: bool,
 ) -> None:
     """Plan a run. It commands nobody: each zone checks it and joins, or declines with its reason."""
+    if (recipe is None) == (recipe_folder is None):
+        raise Malformed("option-form", "expected either --recipe or --recipe-folder")
     session = open_session(home)
     state = session.state()
     wish = Wish(
         agreement=find_id(state.charter.agreements, agreement, "agreement"),
-        recipe=recipe,
+        recipe=recipe or "",
+        archive=None if recipe_folder is None else pack_folder(recipe_folder),
         rounds=rounds,
         title=title,
         purpose=purpose,
@@ -58,6 +71,7 @@ def run(
         inputs={name: parse_digest(value) for name, value in (_pair(text) for text in inputs)},
         offers=tuple(find_id(state.zones.offers, offer, "offer") for offer in offers),
         minimum=minimum or 0,
+        threshold=threshold or 0,
         round_s=round_seconds,
     )
     said = plan_run(session, wish)

@@ -1,0 +1,1 @@
+"""The Flower app that ``flower_rounds`` measures."""
