@@ -27,11 +27,10 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 import environments
+import exchange
 import flare_rounds
 import flower_rounds
 from setting import Rounds, Setting
-
-import exchange
 
 ROOT = Path(__file__).resolve().parents[2]
 
