@@ -74,7 +74,7 @@ class PrivateTorch:
         for rows in steps.batches(self._inner.steps):
             drawn = torch.from_numpy(rows)
             optimizer.zero_grad(set_to_none=True)
-            self._loss(self._module(x[drawn]), y[drawn]).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._loss(self._module(x[drawn]), y[drawn]).backward()
             optimizer.pre_step()
             self._add_drift(drift, start)
             optimizer.original_optimizer.step()
@@ -99,7 +99,7 @@ class PrivateTorch:
                     parameter.grad += drift.proximal * (parameter - start[name])
 
 
-class _SecretNoise(DPOptimizer):  # type: ignore[misc]  # Opacus has no types
+class _SecretNoise(DPOptimizer):
     """Opacus's optimizer, with noise drawn from the zone's secret in place of torch's generator."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, steps: PrivateSteps, **settings: float) -> None:

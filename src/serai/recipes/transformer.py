@@ -97,7 +97,7 @@ class Transformer:
                 group["lr"] = rate
             loss = self._losses(batch).mean()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss.backward()
             nn.utils.clip_grad_norm_(self._parameters.values(), inner.clip)
             optimizer.step()
             total += loss.detach()
