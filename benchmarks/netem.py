@@ -8,7 +8,8 @@ them (``links``), and a bloc of real processes in them, of which members only di
 out. They train the ``language_model`` recipe on synthetic text, twice: first with a
 few local steps a round, to measure the step, the bytes and the waiting; then
 with H from ``serai.training.pace``, planned for 90 % compute utilisation. What is
-reported is the share of a round's wall time in which a member's recipe ran.
+reported is the share of a round's wall time in which a member's recipe ran: of the
+member that computes longest, which the link alone keeps waiting, and of the mean.
 
 Needs root, iproute2, PyTorch, and netem in the kernel or /dev/net/tun; without
 them it says what is missing and measures nothing. Nothing of this machine's
@@ -55,6 +56,7 @@ class Measured:
         steps: H.
         round_s: from the opening of a round to that of the next.
         computing_s: of it, the recipe runs.
+        busiest_s: of it, the recipe of the member runs that computes longest; the others wait for it too.
         bytes_up: a member sends.
         bytes_down: a member receives.
 
@@ -63,6 +65,7 @@ class Measured:
     steps: int
     round_s: float
     computing_s: float
+    busiest_s: float
     bytes_up: float
     bytes_down: float
 
@@ -126,7 +129,7 @@ class Watch:
     def __init__(self, agents: Sequence[int]) -> None:
         self._agents = agents
         self._stop = threading.Event()
-        self._seen: list[tuple[float, float]] = []
+        self._seen: list[tuple[float, list[bool]]] = []
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
@@ -139,9 +142,10 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def share(self, start: float, end: float) -> float:
-        """Share of members whose recipe ran, averaged over a time."""
-        return statistics.fmean(share for when, share in self._seen if start <= when < end)
+    def shares(self, start: float, end: float) -> list[float]:
+        """Of each agent, the share of a time in which its recipe ran."""
+        seen = [running for when, running in self._seen if start <= when < end]
+        return [statistics.fmean(column) for column in zip(*seen, strict=True)]
 
     def _watch(self) -> None:
         workers: list[list[int]] = []
@@ -152,7 +156,7 @@ class Watch:
                 children, looked = children_by_parent(), now
                 workers = [list(tree(agent, children))[1:] for agent in self._agents]
             running = [any(stat_fields(pid)[:1] == ["R"] for pid in pids) for pids in workers]
-            self._seen.append((now, statistics.fmean(running)))
+            self._seen.append((now, running))
 
 
 def device_bytes(members: int) -> tuple[float, float]:
@@ -189,10 +193,12 @@ def measure(bloc: FarBloc, agreement: Digest, steps: int, rounds: int) -> Measur
                 moved.append(device_bytes(members))
         bloc.wait_for_model(planned, 600)
     counted, round_s = rounds - 2, (starts[-1] - starts[1]) / (rounds - 2)
+    shares = watch.shares(starts[1], starts[-1])
     return Measured(
         steps=steps,
         round_s=round_s,
-        computing_s=round_s * watch.share(starts[1], starts[-1]),
+        computing_s=round_s * statistics.fmean(shares),
+        busiest_s=round_s * max(shares),
         bytes_up=(moved[-1][0] - moved[1][0]) / counted,
         bytes_down=(moved[-1][1] - moved[1][1]) / counted,
     )
@@ -228,7 +234,10 @@ def measure_inside(options: argparse.Namespace) -> None:
         return
     for found in (short, long):
         wait_s = found.round_s - found.computing_s
-        row = {name: getattr(found, name) for name in ("steps", "round_s", "computing_s", "bytes_up", "bytes_down")}
+        row = {
+            name: getattr(found, name)
+            for name in ("steps", "round_s", "computing_s", "busiest_s", "bytes_up", "bytes_down")
+        }
         said = {"utilisation": found.share, "wait_s": wait_s, **row, **what}
         print(json.dumps({key: round(value, 4) for key, value in said.items()}), flush=True)
 
@@ -237,19 +246,26 @@ def print_results(options: argparse.Namespace, found: Sequence[Measured], what: 
     """Both runs as results to record."""
     link = f"{options.rtt_ms:g} ms, {options.mbit:g} Mbit/s, {options.loss:.0%} loss, {options.congestion}"
     for run_found, bar in zip(found, (None, 0.9), strict=True):
-        wait_s = run_found.round_s - run_found.computing_s
+        wait_s = run_found.round_s - run_found.busiest_s
         ideal = utilisation(run_found.steps, what["step_s"], what["planned_wait_s"] / 2)
-        result = {
-            "issue": 3,
-            "name": f"compute utilisation over {link}, K={options.members}, H={run_found.steps}",
-            "value": round(run_found.share, 4),
-            "unit": f"of a round of {run_found.round_s:.1f} s, {wait_s:.1f} s of it waiting",
-            "bar": f"at least {bar:.0%}" if bar else "",
-            "holds": run_found.share >= bar if bar else None,
-            "peer": "",
-            "limit": f"{ideal:.3f} with {(run_found.bytes_up + run_found.bytes_down) / 1e6:.2f} MB at the link's rate",
-        }
-        print(json.dumps(result), flush=True)
+        name = f"compute utilisation over {link}, K={options.members}, H={run_found.steps}"
+        limit = f"{ideal:.3f} with {(run_found.bytes_up + run_found.bytes_down) / 1e6:.2f} MB at the link's rate"
+        rows = [
+            (f"{name}, busiest member", run_found.busiest_s / run_found.round_s, bar, limit),
+            (f"{name}, mean of the members", run_found.share, None, limit),
+        ]
+        for what_found, value, most, bound in rows:
+            result = {
+                "issue": 3,
+                "name": what_found,
+                "value": round(value, 4),
+                "unit": f"of a round of {run_found.round_s:.1f} s ({wait_s:.1f} s for exchange)",
+                "bar": f"at least {most:.0%}" if most else "",
+                "holds": value >= most if most else None,
+                "peer": "",
+                "limit": bound,
+            }
+            print(json.dumps(result), flush=True)
 
 
 def pick_link(wanted: str) -> str | None:
