@@ -33,7 +33,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from exchange import opened
+from exchange import cpu_s, opened
 from links import Links, Shape, inside, obstacle_to, run
 from serai.kernel.ids import Digest
 from serai.recipes.registry import build
@@ -57,6 +57,7 @@ class Measured:
         round_s: from the opening of a round to that of the next.
         computing_s: of it, the recipe runs.
         busiest_s: of it, the recipe of the member runs that computes longest; the others wait for it too.
+        cpu_s: processor time that a member's recipe used; less than the time it ran where others wanted the cores.
         bytes_up: a member sends.
         bytes_down: a member receives.
 
@@ -66,6 +67,7 @@ class Measured:
     round_s: float
     computing_s: float
     busiest_s: float
+    cpu_s: float
     bytes_up: float
     bytes_down: float
 
@@ -73,6 +75,11 @@ class Measured:
     def share(self) -> float:
         """Compute utilisation."""
         return self.computing_s / self.round_s
+
+    @property
+    def step_s(self) -> float:
+        """A local step at its quickest here: a plan made while the machine is busy must hold when it is not."""
+        return min(self.computing_s, self.cpu_s) / self.steps
 
 
 class FarBloc(ProcessBloc):
@@ -170,6 +177,12 @@ def device_bytes(members: int) -> tuple[float, float]:
     return up / members, down / members
 
 
+def recipe_cpu_s(bloc: FarBloc) -> float:
+    """Processor time that the recipes of all members have used so far."""
+    children = children_by_parent()
+    return sum(cpu_s(pid) for member in bloc.members for pid in list(tree(bloc.pid(member), children))[1:])
+
+
 def synthetic_text(seed: int) -> str:
     """Documents of made-up words."""
     chance = random.Random(seed)  # noqa: S311  # text to train on guards nothing
@@ -185,12 +198,14 @@ def measure(bloc: FarBloc, agreement: Digest, steps: int, rounds: int) -> Measur
     session = bloc.session(bloc.members[0])
     starts: list[float] = []
     moved: list[tuple[float, float]] = []
+    used: list[float] = []
     with Watch([bloc.pid(member) for member in bloc.members]) as watch:
         while len(starts) < rounds:
             state = session.mirror.follow(session.center, session.mirror.view.size, 10.0).state
             if opened(state.rounds, planned) > len(starts):
                 starts.append(time.monotonic())
                 moved.append(device_bytes(members))
+                used.append(recipe_cpu_s(bloc) / members)
         bloc.wait_for_model(planned, 600)
     counted, round_s = rounds - 2, (starts[-1] - starts[1]) / (rounds - 2)
     shares = watch.shares(starts[1], starts[-1])
@@ -199,6 +214,7 @@ def measure(bloc: FarBloc, agreement: Digest, steps: int, rounds: int) -> Measur
         round_s=round_s,
         computing_s=round_s * statistics.fmean(shares),
         busiest_s=round_s * max(shares),
+        cpu_s=(used[-1] - used[1]) / counted,
         bytes_up=(moved[-1][0] - moved[1][0]) / counted,
         bytes_down=(moved[-1][1] - moved[1][1]) / counted,
     )
@@ -220,15 +236,14 @@ def measure_inside(options: argparse.Namespace) -> None:
         with FarBloc(folder, texts, options.spaces, options.addresses) as bloc:
             agreement = bloc.agree()
             short = measure(bloc, agreement, options.probe_steps, options.rounds)
-            step_s = short.computing_s / short.steps
-            steps = steps_per_round(short.bytes_up, short.bytes_down, link, step_s, overheads)
-            print(f"H = {steps} from a step of {step_s:.3f} s", file=sys.stderr, flush=True)
+            steps = steps_per_round(short.bytes_up, short.bytes_down, link, short.step_s, overheads)
+            print(f"H = {steps} from a step of {short.step_s:.3f} s", file=sys.stderr, flush=True)
             long = measure(bloc, agreement, steps, options.rounds)
     upload_bytes = (
         build("language_model", {**MODEL, "steps": "1", "rounds": "1"}, {}).codec(options.members).upload_bytes
     )
     planned = exchange_s(short.bytes_up, short.bytes_down, link, overheads)
-    what = {"upload_bytes": upload_bytes, "step_s": step_s, "planned_wait_s": planned, "load": os.getloadavg()[0]}
+    what = {"upload_bytes": upload_bytes, "step_s": short.step_s, "planned_wait_s": planned, "load": os.getloadavg()[0]}
     if options.results:
         print_results(options, [short, long], what)
         return
@@ -236,7 +251,7 @@ def measure_inside(options: argparse.Namespace) -> None:
         wait_s = found.round_s - found.computing_s
         row = {
             name: getattr(found, name)
-            for name in ("steps", "round_s", "computing_s", "busiest_s", "bytes_up", "bytes_down")
+            for name in ("steps", "round_s", "computing_s", "busiest_s", "cpu_s", "bytes_up", "bytes_down")
         }
         said = {"utilisation": found.share, "wait_s": wait_s, **row, **what}
         print(json.dumps({key: round(value, 4) for key, value in said.items()}), flush=True)

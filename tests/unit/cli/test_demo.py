@@ -37,9 +37,9 @@ def played(tmp_path_factory):
             lines.append(demo.stdout.readline())
         assert lines[-1], demo.stderr.read()
         report = json.loads("".join(lines))
-        # Everything still runs, until Ctrl-C.
+        # Everything still runs, until it is told to end; SIGTERM, for a background job may ignore SIGINT.
         assert serai("log", "--home", folder / "cleveland", "--json")[0] == 0
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(signal.SIGTERM)
         assert demo.wait(60) == 0
     return folder, report
 
