@@ -13,6 +13,7 @@ PIP := $(V)/bin/python -m pip --disable-pip-version-check --no-input -q
 LOCKED := install --require-hashes --no-deps
 TESTS ?= tests
 DEMO ?=
+BENCH ?= exchange ledger masking published
 PIP_TOOLS := pip-tools==7.6.2
 
 help: ## List the verbs
@@ -57,9 +58,9 @@ map: $(V)/.dev ## Print the rooms and their modules
 sizes: $(V)/.dev ## Print how long rooms, modules and functions are
 	@$(V)/bin/python tools/sizes.py
 
-bench: $(V)/.dev $(V)/.demo ## Measure again, and write docs/benchmarks.md (minutes; an idle machine)
-	@set -e; for script in benchmarks/*.py; do $(V)/bin/python "$$script" --results | \
-		$(V)/bin/python tools/benchmarks.py --record "python $$script --results"; done
+bench: $(V)/.dev $(V)/.demo ## Measure again, and write docs/benchmarks.md (on an idle machine; one: make bench BENCH=lowcomm)
+	@set -e; for name in $(BENCH); do $(V)/bin/python "benchmarks/$$name.py" --results | \
+		$(V)/bin/python tools/benchmarks.py --record "make bench BENCH=$$name"; done
 	@$(V)/bin/python tools/benchmarks.py --write
 
 bench-peers: $(V)/.dev $(V)/.demo ## The same round by Flower and NVIDIA FLARE, in one run (installs them under build/peers)
