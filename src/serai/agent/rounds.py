@@ -15,6 +15,7 @@ one round cannot both have that.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from serai.aggregation.statements import Deal, RoundRelease, RoundResult, RoundU
 from serai.errors import Unverified
 from serai.kernel.ids import Digest, MemberId, digest_of
 
+_log = logging.getLogger(__name__)
 _NARROW_SUM: Final = 2**23  # smaller sums are exact in float32, which halves the memory of a large model
 _WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
 
@@ -49,19 +51,27 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
     seed = zone.journal.seed(this.id, lambda: zone.random(32))
     masks = roster.masks(zone.keys.agreement(key_name(job.run)), seed)
     chunks: list[bytes] = []
+    encoder = Encoder(job.codec, vector)
     with zone.blobs.writer() as writer:
-        for chunk in masked_chunks(job.codec, _quantised(zone, job, this, vector), masks):
+        for chunk in masked_chunks(job.codec, _quantised(zone, job, this, encoder), masks):
             chunks.append(hashlib.sha256(chunk).digest())
             writer.write(chunk)
         blob = writer.commit()
     upload = Upload(blob, b"".join(chunks), job.codec.upload_bytes, memory)
     zone.journal.record_upload(this.id, upload)
+    if encoder.clipped:
+        _log.warning(
+            "round %d of run %s: %d of %d values were beyond what the codec holds, and were cut; a wider one loses less",
+            this.body.number,
+            job.run[:12],
+            encoder.clipped,
+            vector.size,
+        )
     return upload
 
 
-def _quantised(zone: Zone, job: Job, this: Round, vector: Vector) -> LaneChunk:
+def _quantised(zone: Zone, job: Job, this: Round, encoder: Encoder) -> LaneChunk:
     """The vector's integers chunk by chunk, with this member's share of the noise if the plan asks for it."""
-    encoder = Encoder(job.codec, vector)
     if job.noise is None:
         return encoder.chunk
     lanes = encoder.chunk(0)  # a noisy vector is short: one chunk
