@@ -39,7 +39,7 @@ from serai.kernel.ids import Digest
 from serai.recipes.registry import build
 from serai.testing.processes import ProcessBloc
 from serai.training.pace import Link, Overheads, exchange_s, steps_per_round, utilisation
-from trees import children_by_parent, stat_fields, tree
+from trees import children_by_parent, tree
 
 MODEL = {"width": "128", "layers": "4", "heads": "4", "context": "64", "batch": "8"}
 SAMPLE_S = 0.02
@@ -162,8 +162,18 @@ class Watch:
             if now - looked > 1:
                 children, looked = children_by_parent(), now
                 workers = [list(tree(agent, children))[1:] for agent in self._agents]
-            running = [any(stat_fields(pid)[:1] == ["R"] for pid in pids) for pids in workers]
+            running = [any(map(is_running, pids)) for pids in workers]
             self._seen.append((now, running))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a thread of a process computes or waits for a core; its first one may sleep while others do."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        states = [(thread / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] for thread in threads]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "R" in states
 
 
 def device_bytes(members: int) -> tuple[float, float]:
