@@ -102,9 +102,13 @@ class FarBloc(ProcessBloc):
         self._addresses = dict(zip(texts, addresses, strict=True))
 
     def program(self, name: str) -> list[str]:
-        """Members' processes start in their namespaces."""
+        """Members' processes start in their namespaces, each on a core of its own while there are enough."""
         own = super().program(name)
-        return inside(self._spaces[name], own) if name in self._spaces else own
+        if name not in self._spaces:
+            return own
+        core = list(self._spaces).index(name) % (os.cpu_count() or 1)
+        # More threads than cores would wait for each other, which members on their own machines do not.
+        return inside(self._spaces[name], ["taskset", "-c", str(core), *own])
 
     def center_url(self, member: str) -> str:
         """The center as the member sees it."""
