@@ -12,6 +12,10 @@ and its kin) stays below 1.22*MSS/(RTT*sqrt(p)) bytes a second (Mathis, Semke,
 Mahdavi, Ott, *The macroscopic behavior of the TCP congestion avoidance
 algorithm*, 1997): 0.5 Mbit/s at 300 ms and 1 % loss, however wide the link is.
 BBR is not bound by it.
+
+While a member computes, its connections idle, and TCP forgets how much they can
+carry (RFC 9293, RFC 5681 section 4.1). So each transfer of a round begins at ten
+segments (RFC 6928) and doubles with each round trip until it fills the link.
 """
 
 import math
@@ -23,6 +27,9 @@ from serai.errors import Malformed
 MATHIS: Final = 1.22
 MSS_BYTES: Final = 1460
 """Payload of a TCP segment in an Ethernet frame."""
+
+INITIAL_SEGMENTS: Final = 10
+"""What TCP sends before the first acknowledgement, RFC 6928."""
 
 MAX_STEPS: Final = 10**6
 """As many as a plan may ask for."""
@@ -55,6 +62,11 @@ class Link:
             return capacity_bps
         return min(capacity_bps, self.flows * MATHIS * MSS_BYTES * 8 / (self.rtt_s * math.sqrt(self.loss)))
 
+    def starting_round_trips(self, size_bytes: float, capacity_bps: float) -> float:
+        """Round trips that a transfer over idle connections waits for before it fills the link, or ends."""
+        filled = self.rate_bps(capacity_bps) * self.rtt_s / 8
+        return math.log2(1 + min(size_bytes, filled) / (self.flows * INITIAL_SEGMENTS * MSS_BYTES))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overheads:
@@ -63,6 +75,7 @@ class Overheads:
     Attributes:
         round_trips: requests of a round that wait for each other.
         other_s: sums at the center, waiting for members: seconds, as measured.
+        is_cold: whether the connections idle between rounds for longer than a few round trips.
         factor: by which bytes and round trips take longer than computed.
         idle: largest share of a round in which no local step runs, between 0 and 1.
 
@@ -70,6 +83,7 @@ class Overheads:
 
     round_trips: float = 6.0
     other_s: float = 0.0
+    is_cold: bool = True
     factor: float = 2.0
     idle: float = 0.1
 
@@ -90,7 +104,11 @@ def exchange_s(bytes_up: float, bytes_down: float, link: Link, overheads: Overhe
     _check(link, overheads)
     up_s = 8 * bytes_up / link.rate_bps(link.up_bps)
     down_s = 8 * bytes_down / link.rate_bps(link.down_bps)
-    return overheads.factor * (up_s + down_s + overheads.round_trips * link.rtt_s) + overheads.other_s
+    round_trips = overheads.round_trips
+    if overheads.is_cold:
+        round_trips += link.starting_round_trips(bytes_up, link.up_bps)
+        round_trips += link.starting_round_trips(bytes_down, link.down_bps)
+    return overheads.factor * (up_s + down_s + round_trips * link.rtt_s) + overheads.other_s
 
 
 def steps_per_round(bytes_up: float, bytes_down: float, link: Link, step_s: float, overheads: Overheads) -> int:

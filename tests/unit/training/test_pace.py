@@ -18,7 +18,7 @@ def test_an_upload_takes_its_bytes_at_the_rate_and_three_round_trips(
     parameters: int, bytes_each: float, bps: float, seconds: float
 ) -> None:
     link = Link(up_bps=bps, down_bps=bps, rtt_s=0.2)
-    plain = Overheads(round_trips=3, factor=1)
+    plain = Overheads(round_trips=3, factor=1, is_cold=False)
     assert exchange_s(parameters * bytes_each, 0, link, plain) == pytest.approx(seconds)
 
 
@@ -39,11 +39,22 @@ def test_a_congestion_control_that_loss_does_not_slow_gets_the_whole_link() -> N
 
 
 def test_the_measured_factor_doubles_bytes_and_round_trips_but_not_what_was_measured() -> None:
-    assert exchange_s(1.25e6, 1.25e6, SLOW, Overheads(round_trips=5, other_s=0.5)) == pytest.approx(2 * 3.5 + 0.5)
+    assert exchange_s(1.25e6, 1.25e6, SLOW, Overheads(round_trips=5, other_s=0.5, is_cold=False)) == pytest.approx(
+        2 * 3.5 + 0.5
+    )
 
 
 def test_ninety_percent_needs_nine_times_the_waiting() -> None:
-    assert steps_per_round(1.25e6, 1.25e6, SLOW, 0.1, Overheads(round_trips=5, factor=1)) == 315
+    assert steps_per_round(1.25e6, 1.25e6, SLOW, 0.1, Overheads(round_trips=5, factor=1, is_cold=False)) == 315
+
+
+def test_a_transfer_over_an_idle_connection_doubles_from_ten_segments_until_the_link_is_full() -> None:
+    assert SLOW.starting_round_trips(3 * 14_600, 1e7) == pytest.approx(2)
+    full = SLOW.starting_round_trips(1e9, 1e7)
+    assert 4 < full < 5  # 375 kB are under way once 10 Mbit/s at 300 ms are filled
+    assert SLOW.starting_round_trips(1e10, 1e7) == full
+    cold, warm = (exchange_s(1e6, 0, SLOW, Overheads(factor=1, is_cold=is_cold)) for is_cold in (True, False))
+    assert cold - warm == pytest.approx(0.3 * full)
 
 
 def test_a_fast_link_still_needs_one_step() -> None:
