@@ -134,8 +134,10 @@ def print_results(found: dict[str, float]) -> None:
     mb, members = found["mb"], found["members"]
     name = f"masked round, K={members:g}, {mb:g} MB float32, 16-bit ring"
     bar = PROMISED.get(mb)
+    # The others were measured with four members.
+    peer, peer_memory = (PEERS.get(mb, ""), PEER_MEMORY.get(mb, "")) if members == 4 else ("", "")
     rows = [
-        (name, found["seconds"], "s", bar, PEERS.get(mb, ""), machine_limit(found["loopback_mb"])),
+        (name, found["seconds"], "s", bar, peer, machine_limit(found["loopback_mb"])),
         (
             f"{name}: bytes over loopback",
             found["loopback_mb"],
@@ -144,7 +146,7 @@ def print_results(found: dict[str, float]) -> None:
             "",
             f"{members * mb:g} MB: each upload once, each sum once",
         ),
-        (f"{name}: peak memory of the center", found["center_peak_mb"], "MB", 300, PEER_MEMORY.get(mb, ""), ""),
+        (f"{name}: peak memory of the center", found["center_peak_mb"], "MB", 300, peer_memory, ""),
         (f"{name}: peak memory of a member", found["member_peak_mb"], "MB", None, "", f"{mb:g} MB: the model itself"),
     ]
     for what, value, unit, most, peer, limit in rows:
