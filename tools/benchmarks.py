@@ -32,7 +32,7 @@ FIELDS: Final = frozenset(
 INTRODUCTION: Final = """# Benchmarks
 
 What we promise, what was measured, what comparable software does, and what the machine itself could do
-at most. Every number has the command that makes it again; `make bench` makes them all.
+at most. Every number has the command that makes it again; `make bench` makes the quick ones.
 This page is written by `tools/benchmarks.py` from `benchmarks/results.json`.
 """
 
