@@ -9,19 +9,22 @@ sums 5     open: the round before has finished or failed
 sums 6     open: the model is the one the run has come to
 sums 7     open: enough participants, in ascending order, all joined, and room in the ring;
            not so many that fewer than half could release for a lost one
-sums 8     open: participants get the whole time that the plan gives them
+sums 8     open: participants get at least the time that the plan gives them, and the steps
+           that follow from what they said of their pace
 sums 9     upload: the round is the run's current one and still open
 sums 10    upload: by a participant, once, of the right size; with a deal of its seeds if,
-           and only if, the run has a threshold
+           and only if, the run has a threshold; figures by known names, where the plan
+           lets metrics out
 sums 11    close: the round is the run's current one and still open; the first close wins
 sums 12    close: exactly the uploads logged before it; nobody added, nobody left out
-sums 13    close: enough uploads, and all of them or the deadline has passed
+sums 13    close: enough uploads, and all of them or the deadline has passed; where the last
+           round has a form of its own, the deadline counts twice
 sums 14    close: no difference between sums from one model shows what few members sent
 sums 15    release: of the current round's close, by a member in the sum, once, and not
            after others released for it
 sums 16    release: one seed for each participant that is not in the sum, no other; the
            self seed that a deal committed to
-sums 17    result: by a participant, once
+sums 17    result: by a participant, once; an objection where the plan has a guard
 sums 18    result: everybody in the sum has released, or others have for it
 sums 19    recover: of the current round's close, by a member in the sum that has released
            for it, once for each lost member
@@ -63,6 +66,7 @@ from serai.aggregation.state import (
     SaidInRound,
     Stage,
     agreed_model,
+    close_from_ms,
     current_round,
     divergence,
     earlier_sums,
@@ -73,6 +77,7 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.aggregation.statements import (
+    FIGURES,
     Deal,
     RoundClose,
     RoundOpen,
@@ -109,8 +114,9 @@ def judge(jobs: Mapping[Digest, Job], rounds: RoundsState, said: SaidInRound, at
     if leads and said.role == Role.ZONE and said.member not in job.keys:
         return Denied("sums 3", f"{said.member} has not joined the run, so it opens and closes no rounds of it")
     if isinstance(said.body, RoundOpen):
-        return _judge_open(job, rounds, said.body, at)
+        return _judge_open(job.at(finished_rounds(rounds, job)), rounds, said.body, at)
     assert this is not None, "the run was found through its round"
+    job = job.at(this.done)
     match said.body:
         case RoundUpload() as body:
             return _judge_upload(job, rounds, this, said.member, body)
@@ -122,8 +128,8 @@ def judge(jobs: Mapping[Digest, Job], rounds: RoundsState, said: SaidInRound, at
             if not _is_current(rounds, job, this):
                 return Denied("sums 19", f"round {this.body.number} has failed, a later one is open")
             return _judge_recover(this, lost_members(job, this, at), said.member, body)
-        case RoundResult():
-            return _judge_result(this, said.member)
+        case RoundResult() as body:
+            return _judge_result(job, this, said.member, body)
 
 
 def _find_round(rounds: RoundsState, body: RoundStatement) -> Round | None:
@@ -151,9 +157,15 @@ def _judge_open(job: Job, rounds: RoundsState, body: RoundOpen, at: Instant) -> 
         return Denied("sums 6", f"the run has come to model {model[:12]}, not {body.model[:12]}")
     if denied := _judge_participants(job, body.participants):
         return denied
-    if body.deadline_ms < at.time_ms + job.round_ms:
+    least_ms = job.least_ms or job.round_ms
+    if body.deadline_ms < at.time_ms + least_ms:
         return Denied(
-            "sums 8", f"the plan gives participants {job.round_ms} ms; set the deadline to {at.time_ms + job.round_ms}"
+            "sums 8", f"the plan gives participants {least_ms} ms; set the deadline to {at.time_ms + least_ms} or later"
+        )
+    expected = {member: job.steps[member] for member in body.participants if job.steps}
+    if dict(body.steps) != expected:
+        return Denied(
+            "sums 8", f"expected {_in_words(expected)} as the members' pace has it, got {_in_words(body.steps)}"
         )
     return GRANTED
 
@@ -186,7 +198,16 @@ def _judge_upload(job: Job, rounds: RoundsState, this: Round, member: MemberId, 
         return Denied("sums 10", f"{member} has uploaded {this.uploads[member].body.blob[:12]}; a round takes one")
     if body.size_bytes != job.codec.upload_bytes:
         return Denied("sums 10", f"expected {job.codec.upload_bytes} bytes, got {body.size_bytes}")
-    return _judge_deal(job, len(this.body.participants), body.deal)
+    return _judge_figures(job, body.figures) or _judge_deal(job, len(this.body.participants), body.deal)
+
+
+def _judge_figures(job: Job, figures: Mapping[str, int]) -> Denied | None:
+    if figures and not job.has_figures:
+        return Denied("sums 10", "the plan lets no metrics out, so an upload shows no figures")
+    unknown = sorted(figures.keys() - FIGURES)
+    if unknown:
+        return Denied("sums 10", f"expected figures among {', '.join(sorted(FIGURES))}, got {unknown[0][:64]!r}")
+    return None
 
 
 def _judge_deal(job: Job, participants: int, deal: Deal | None) -> Verdict:
@@ -214,9 +235,10 @@ def _judge_close(job: Job, rounds: RoundsState, this: Round, body: RoundClose, a
         return Denied("sums 12", f"the uploads of {', '.join(wrong)} are not as the log has them")
     if len(logged) < fewest(job):
         return Denied("sums 13", f"expected at least {fewest(job)} uploads, got {len(logged)}")
-    if len(logged) < len(this.body.participants) and at.time_ms < this.body.deadline_ms:
+    until_ms = close_from_ms(job, this)
+    if len(logged) < len(this.body.participants) and at.time_ms < until_ms:
         waiting = sorted(set(this.body.participants) - logged.keys())
-        return Denied("sums 13", f"{', '.join(waiting)} may still upload until {this.body.deadline_ms}")
+        return Denied("sums 13", f"{', '.join(waiting)} may still upload until {until_ms}")
     return _judge_difference(job, earlier_sums(rounds, this), frozenset(logged))
 
 
@@ -282,7 +304,7 @@ def _why_not_lost(this: Round, member: MemberId) -> str:
     )
 
 
-def _judge_result(this: Round, member: MemberId) -> Verdict:
+def _judge_result(job: Job, this: Round, member: MemberId, body: RoundResult) -> Verdict:
     if member not in this.body.participants:
         return Denied("sums 17", f"{member} is no participant of round {this.body.number}")
     if member in this.results:
@@ -290,4 +312,10 @@ def _judge_result(this: Round, member: MemberId) -> Verdict:
     if not this.is_released:
         waiting = sorted(this.unreleased)
         return Denied("sums 18", f"the sum is not readable before {', '.join(waiting)} release")
+    if body.objects and not (job.is_guarded and member in this.summed):
+        return Denied("sums 17", "expected no objection: the plan has no guard, or this member is not in the sum")
     return GRANTED
+
+
+def _in_words(steps: Mapping[MemberId, int]) -> str:
+    return ", ".join(f"{count} steps of {member}" for member, count in sorted(steps.items())) or "no steps"

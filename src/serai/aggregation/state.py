@@ -5,7 +5,9 @@ count, *released* once all of those have released, so that the sum is readable,
 and *finished* once enough participants have computed the same model from it and
 none another. It has *failed* when its deadline passed with too few uploads, or
 when somebody in the sum did not release in time; latecomers may still complete
-it, until the run tries again from the same model under the next number.
+it, until the run tries again from the same model under the next number. It has
+failed as well when more than half of the members in the sum object to the model
+it made: the next round starts from the model before.
 
 In the resilient profile a member that did not release in time is *lost*, and
 the others have as long again to show shares of its release. Once a threshold of
@@ -78,6 +80,7 @@ class Round:
         salt: leaf hash of that entry, which keys the masks.
         body: what was opened.
         at: when it was opened.
+        done: how many rounds of the run had finished before.
         uploads: by participant.
         closed: set once.
         releases: by member in the sum.
@@ -91,6 +94,7 @@ class Round:
     salt: Digest
     body: RoundOpen
     at: Instant
+    done: int = 0
     uploads: Map[MemberId, Upload] = field(default_factory=Map)
     closed: Closed | None = None
     releases: Map[MemberId, RoundRelease] = field(default_factory=Map)
@@ -119,6 +123,13 @@ class Round:
         if self.closed is None:
             return False
         return len(self.releases) + len(self.recovered) == len(self.closed.body.uploads)
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether more than half of the members in the sum object to what it made of the model."""
+        return 2 * sum(self.results[member].objects for member in self.summed.intersection(self.results)) > len(
+            self.summed
+        )
 
     @property
     def masks(self) -> tuple[Mask, ...]:
@@ -218,12 +229,21 @@ def fewest(job: Job) -> int:
 def stage_of(job: Job, this: Round, at: Instant) -> Stage:
     """How far a round has come by log time ``at``."""
     if this.is_released:
-        return Stage.FINISHED if _agreed(job, this) else Stage.RELEASED
+        return Stage.FAILED if this.is_rejected else Stage.FINISHED if _agreed(job, this) else Stage.RELEASED
     if this.closed is not None:
         overdue = at.time_ms >= this.closed.at.time_ms + job.round_ms * (2 if _is_recoverable(job, this) else 1)
         return Stage.FAILED if overdue else Stage.CLOSED
-    overdue = at.time_ms >= this.body.deadline_ms
+    overdue = at.time_ms >= close_from_ms(job, this)
     return Stage.FAILED if overdue and len(this.uploads) < fewest(job) else Stage.OPEN
+
+
+def close_from_ms(job: Job, this: Round) -> int:
+    """Log time from which a round may close without those still missing.
+
+    A last round with a form of its own is what gets released: it waits as long again.
+    """
+    is_final = job.last is not None and job.is_last(this.done)
+    return this.body.deadline_ms + (job.round_ms if is_final else 0)
 
 
 def lost_members(job: Job, this: Round, at: Instant) -> frozenset[MemberId]:
@@ -270,9 +290,14 @@ def divergence(rounds: RoundsState, run: Digest) -> str | None:
 
 
 def _agreed(job: Job, this: Round) -> Digest | None:
+    """The model that a round came to; where members may object, once half of those in the sum do not."""
     results = {(result.total, result.model) for result in this.results.values()}
     if len(results) != 1 or len(this.results) < fewest(job):
         return None
+    if job.is_guarded:
+        content = sum(not this.results[member].objects for member in this.summed.intersection(this.results))
+        if 2 * content < len(this.summed):  # so that no round is both finished and rejected
+            return None
     return results.pop()[1]
 
 
@@ -291,12 +316,12 @@ def _with_open(rounds: RoundsState, said: SaidInRound, body: RoundOpen, at: Inst
         progress = Progress(current=said.id, opened=1, finished=0)
     else:
         previous = rounds.rounds[progress.current]
-        # The rules let a round follow only a finished or a failed one, and a released one cannot fail.
-        finished = progress.finished + previous.is_released
+        # The rules let a round follow only a finished or a failed one, and a released one fails only by rejection.
+        finished = progress.finished + (previous.is_released and not previous.is_rejected)
         progress = replace(progress, current=said.id, opened=progress.opened + 1, finished=finished)
     return replace(
         rounds,
-        rounds=rounds.rounds.set(said.id, Round(id=said.id, salt=said.leaf, body=body, at=at)),
+        rounds=rounds.rounds.set(said.id, Round(id=said.id, salt=said.leaf, body=body, at=at, done=progress.finished)),
         runs=rounds.runs.set(body.run, progress),
         numbers=rounds.numbers.set((body.run, body.number), said.id),
     )

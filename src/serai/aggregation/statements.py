@@ -18,6 +18,7 @@ class RoundOpen:
         model: digest of the model everybody starts from.
         participants: who takes part, in ascending order.
         deadline_ms: log time from which the round may close without those still missing.
+        steps: how many local steps each participant takes; empty where the plan sets no pace.
 
     """
 
@@ -29,6 +30,7 @@ class RoundOpen:
     model: Digest
     participants: tuple[MemberId, ...]
     deadline_ms: int
+    steps: Mapping[MemberId, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class RoundUpload:
         chunks: SHA-256 over the SHA-256 digests of its chunks, so that one chunk can be checked alone.
         size_bytes: its size.
         deal: its seeds in shares, in the resilient profile; None in the plain one.
+        figures: what it shows about its training, by the names in ``FIGURES``.
 
     """
 
@@ -72,6 +75,7 @@ class RoundUpload:
     chunks: Digest
     size_bytes: int
     deal: Deal | None = None
+    figures: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,7 @@ class RoundResult:
         close: statement id of the close.
         total: digest of the packed unmasked sum.
         model: digest of the next model.
+        objects: whether that model is grossly worse on the sayer's held-back rows than the one before.
 
     """
 
@@ -155,8 +160,25 @@ class RoundResult:
     close: Digest
     total: Digest
     model: Digest
+    objects: bool = False
 
 
 RoundStatement: TypeAlias = RoundOpen | RoundUpload | RoundClose | RoundRelease | RoundRecover | RoundResult
+
+FIGURES: Final = frozenset(
+    {
+        "steps",  # local steps taken
+        "micronats",  # mean training loss over them, of one prediction
+        "clipped_ppm",  # values that the codec cut, per million
+        "residual_permille",  # what rounding left over, in thousandths of the update
+        "gain_permille",  # how far a unit of update moves the model, in thousandths
+        "rho_permille",  # cosine of the last two sums, in thousandths
+        "train_ms",  # taking the local steps
+        "stall_ms",  # waiting, with nothing to compute, since the vector before was sent
+        "sent_bytes",
+        "received_bytes",
+    }
+)
+"""What members may show about their part in a round: how it went, nothing that is made of few rows."""
 
 STATEMENTS: Final = (RoundOpen, RoundUpload, RoundClose, RoundRelease, RoundRecover, RoundResult)

@@ -28,6 +28,7 @@ from serai.aggregation.state import (
     Round,
     Stage,
     agreed_model,
+    close_from_ms,
     current_round,
     divergence,
     fewest,
@@ -35,6 +36,7 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.aggregation.statements import RoundClose, RoundOpen
+from serai.center.arrivals import Arrivals
 from serai.center.replay import Replay
 from serai.center.sequencer import Sequencer
 from serai.charter.state import next_deadline_ms
@@ -89,6 +91,7 @@ class Coordinator:
         self._bell = threading.Event()
         self._stopped = False
         self._over: set[Digest] = set()
+        self._arrivals = Arrivals()
         self._clocked = ""
         self._timed: tuple[str, int] = ("", 0)
         self._thread: threading.Thread | None = None
@@ -147,24 +150,40 @@ class Coordinator:
         if run.id in self._over:
             return
         if run.cancelled or divergence(state.rounds, run.id):
-            self._over.add(run.id)
+            self._end(run.id)
             return
         job = Jobs(state, state.now).get(run.id)
         if job is None:
             return
         if finished_rounds(state.rounds, job) >= job.rounds:
-            self._over.add(run.id)
+            self._end(run.id)
             return
         this = current_round(state.rounds, run.id)
         if this is None:
             if _is_answered(run, state) and len(job.keys) >= fewest(job):
-                yield _opening(job, state, 0)
+                yield self._opening(job, state, None)
             return
+        self._arrivals.watch(this, self._duty.now_ms())
         stage = stage_of(job, this, state.now)
         if stage in {Stage.FINISHED, Stage.FAILED} and len(job.keys) >= fewest(job):
-            yield _opening(job, state, this.body.number + 1)
+            yield self._opening(job, state, this)
         elif stage is Stage.OPEN and _may_close(job, this, state):
-            yield self._closing(job, this)
+            yield self._closing(job.at(this.done), this)
+
+    def _end(self, run: Digest) -> None:
+        self._over.add(run)
+        self._arrivals.forget(run)
+
+    def _opening(self, job: Job, state: State, before: Round | None) -> RoundOpen:
+        participants = tuple(sorted(job.keys))
+        return RoundOpen(
+            run=job.run,
+            number=before.body.number + 1 if before else 0,
+            model=agreed_model(state.rounds, job),
+            participants=participants,
+            deadline_ms=state.time_ms + self._arrivals.wait_ms(job, before),
+            steps={member: job.steps[member] for member in participants if job.steps},
+        )
 
     def _closing(self, job: Job, this: Round) -> RoundClose:
         uploads = {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
@@ -201,7 +220,7 @@ class Coordinator:
             if this is None:
                 times = [run.at.time_ms + run.plan.round_ms]
             elif this.closed is None:
-                times = [this.body.deadline_ms]
+                times = [this.body.deadline_ms, this.body.deadline_ms + run.plan.round_ms]
             else:
                 waits = [] if this.is_released else [1, 2] if run.plan.threshold else [1]
                 times = [this.closed.at.time_ms + wait * run.plan.round_ms for wait in waits]
@@ -236,14 +255,4 @@ def _is_answered(run: Run, state: State) -> bool:
 def _may_close(job: Job, this: Round, state: State) -> bool:
     if len(this.uploads) == len(this.body.participants):
         return True
-    return len(this.uploads) >= fewest(job) and state.time_ms >= this.body.deadline_ms
-
-
-def _opening(job: Job, state: State, number: int) -> RoundOpen:
-    return RoundOpen(
-        run=job.run,
-        number=number,
-        model=agreed_model(state.rounds, job),
-        participants=tuple(sorted(job.keys)),
-        deadline_ms=state.time_ms + job.round_ms,
-    )
+    return len(this.uploads) >= fewest(job) and state.time_ms >= close_from_ms(job, this)

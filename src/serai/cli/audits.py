@@ -8,7 +8,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from serai.agent.session import Session
-from serai.aggregation.audit import verify_round
+from serai.aggregation.audit import ReadBlob, verify_round
 from serai.aggregation.ring import CHUNK_VALUES
 from serai.aggregation.state import Round, find_round
 from serai.charter.constitution import Charter, genesis_of
@@ -23,6 +23,7 @@ from serai.ledger.note import parse_vkey
 from serai.ledger.policy import Witnesses
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state, replay
+from serai.training.state import form_of
 
 MAX_FILE_BYTES: Final = 20 * 2**20  # an entry bundle of 256 entries of 64 KiB, and some room
 TIMEOUT_S: Final = 30.0
@@ -167,11 +168,15 @@ def audit_run(session: Session, run: Digest) -> Iterator[RoundAudit]:
 
     """
     state = session.state()
-    codec = state.runs.plans[run].plan.codec
-    size = codec.ring.packed_bytes(CHUNK_VALUES)
+    plan = state.runs.plans[run].plan
     for this in released_rounds(state, run):
-        verify_round(codec, this, lambda blob, number: session.center.read_blob(blob, number * size, size))
+        codec = form_of(plan, this.done).codec
+        verify_round(codec, this, _chunk_reader(session, codec.ring.packed_bytes(CHUNK_VALUES)))
         yield RoundAudit(this.body.number, tuple(sorted(this.summed)))
+
+
+def _chunk_reader(session: Session, size: int) -> ReadBlob:
+    return lambda blob, number: session.center.read_blob(blob, number * size, size)
 
 
 def released_rounds(state: State, run: Digest) -> Iterator[Round]:

@@ -416,7 +416,7 @@ class Federation:
             job = job_of(self.state.runs, this.body.run)
             if this.id in self._proved or job is None or not this.is_released:
                 continue
-            verify_round(job.codec, this, self._chunk_reader(chunk_bytes(job.codec.bits)))
+            verify_round(job.at(this.done).codec, this, self._chunk_reader(chunk_bytes(job.codec.bits)))
             if len(this.results) == len(this.body.participants):
                 self._proved.add(this.id)
 

@@ -9,6 +9,7 @@
 | training 5 | only invited members answer; a joined member neither joins again nor declines |
 | training 6 | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
 | training 7 | a cancelled run stays cancelled; only its planner or an invited member cancels it |
+| training 8 | a joined member tells its pace, in a run that goes by it |
 """
 
 from collections.abc import Callable, Mapping
@@ -19,22 +20,26 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from serai.aggregation.codec import check
 from serai.aggregation.dealing import MAX_DEALT
+from serai.aggregation.job import Form
 from serai.aggregation.noise import check_noise
 from serai.errors import SeraiError
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
+from serai.training.pace import MAX_STEPS
 from serai.training.state import Run, RunsState
-from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
 MIN_MEMBERS: Final = 2  # the sum of one vector is that vector
 MAX_MEMBERS: Final = 1_000  # K^2 pair seeds a round; beyond this the roster needs a sparse graph
 MAX_ROUNDS: Final = 100_000
 MAX_LENGTH: Final = 2**40
 MAX_ROUND_MS: Final = 30 * 24 * 3_600_000  # a month: a round that waits longer is a run that stopped
+MAX_STEP_US: Final = 24 * 3_600_000_000  # a day
 MAX_PARAMS: Final = 64
 MAX_REASONS: Final = 64
+MAX_GUARD_PERMILLE: Final = 10**6
 _ANY_SCALAR: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))  # not secret: it only multiplies
 OUTPUTS: Final = frozenset({"aggregate", "model", "metrics"})
 
@@ -62,7 +67,7 @@ def judge(in_force: InForce, runs: RunsState, said: Said[Body], _at: Instant) ->
     match said.body:
         case RunPlan() as plan:
             return _judge_plan(in_force(plan.agreement), plan, said.member)
-        case RunJoin() | RunDecline() | RunCancel() as answer:
+        case RunJoin() | RunDecline() | RunPace() | RunCancel() as answer:
             run = runs.plans.get(answer.plan)
             if run is None:
                 return Denied("training 5", f"expected the id of a planned run, got {answer.plan[:12]}")
@@ -113,20 +118,48 @@ def _judge_numbers(plan: RunPlan) -> Verdict:
         )
     if not plan.outputs or not OUTPUTS.issuperset(plan.outputs):
         return Denied("training 4", f"expected outputs among {', '.join(sorted(OUTPUTS))}, got {plan.outputs}")
-    covered = sum(block.length for block in plan.codec.blocks)
-    if covered != plan.length:
-        return Denied("training 4", f"the codec's blocks cover {covered} values, the vector has {plan.length}")
-    try:
-        check(plan.codec, len(plan.offers))
-        if plan.noise is not None:
-            check_noise(plan.codec, plan.noise, plan.minimum)
-    except SeraiError as error:
-        return Denied("training 4", error.message)
+    if plan.pace and not (
+        1 <= plan.pace.exchange_permille <= 999 and 1 <= plan.pace.least <= plan.pace.most <= MAX_STEPS
+    ):
+        return Denied(
+            "training 4",
+            f"expected an exchange of 1 to 999 permille of a round and 1 <= least <= most <= {MAX_STEPS} steps, "
+            f"got {plan.pace.exchange_permille}, {plan.pace.least} and {plan.pace.most}",
+        )
+    if not (0 <= plan.least_ms <= plan.round_ms and 0 <= plan.guard_permille <= MAX_GUARD_PERMILLE):
+        return Denied(
+            "training 4",
+            f"expected least_ms from 0 to {plan.round_ms} and guard_permille from 0 to {MAX_GUARD_PERMILLE}, "
+            f"got {plan.least_ms} and {plan.guard_permille}",
+        )
+    if plan.noise is not None and plan.last is not None:
+        return Denied(
+            "training 4", "expected one form for all rounds of a run with noise; what it costs is counted for one"
+        )
+    return _judge_forms(plan)
+
+
+def _judge_forms(plan: RunPlan) -> Verdict:
+    forms = [Form(codec=plan.codec, length=plan.length), *([plan.last] if plan.last else [])]
+    for form in forms:
+        covered = sum(block.length for block in form.codec.blocks)
+        if covered != form.length or not 1 <= form.length <= MAX_LENGTH:
+            return Denied("training 4", f"the codec's blocks cover {covered} values, the vector has {form.length}")
+        try:
+            check(form.codec, len(plan.offers))
+            if plan.noise is not None:
+                check_noise(form.codec, plan.noise, plan.minimum)
+        except SeraiError as error:
+            return Denied("training 4", error.message)
     return GRANTED
 
 
-def _judge_answer(in_force: InForce, run: Run, answer: RunJoin | RunDecline | RunCancel, speaker: MemberId) -> Verdict:
+def _judge_answer(
+    in_force: InForce, run: Run, answer: RunJoin | RunDecline | RunPace | RunCancel, speaker: MemberId
+) -> Verdict:
     match answer:
+        case RunPace():
+            return _judge_pace(run, answer, speaker)
         case RunCancel():
             if speaker == run.planner or speaker in run.plan.offers:
                 return GRANTED
@@ -135,6 +168,20 @@ def _judge_answer(in_force: InForce, run: Run, answer: RunJoin | RunDecline | Ru
             return _judge_speaker(run, speaker) or _judge_reasons(answer)
         case RunJoin():
             return _judge_speaker(run, speaker) or _judge_join(in_force(run.plan.agreement), run, answer, speaker)
+
+
+def _judge_pace(run: Run, pace: RunPace, speaker: MemberId) -> Verdict:
+    if run.plan.pace is None:
+        return Denied("training 8", f"run {run.id[:12]} takes the steps that its params say, whatever the pace")
+    if speaker not in run.keys:
+        return Denied("training 8", f"{speaker} has not joined run {run.id[:12]}")
+    if not (1 <= pace.step_us <= MAX_STEP_US and 0 <= pace.exchange_ms <= MAX_ROUND_MS):
+        return Denied(
+            "training 8",
+            f"expected a step of 1 to {MAX_STEP_US} us and an exchange of 0 to {MAX_ROUND_MS} ms, "
+            f"got {pace.step_us} and {pace.exchange_ms}",
+        )
+    return GRANTED
 
 
 def _judge_speaker(run: Run, speaker: MemberId) -> Denied | None:

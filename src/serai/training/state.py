@@ -1,16 +1,16 @@
 """Which runs were planned, who joined or declined, and what was cancelled."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from immutables import Map
 
-from serai.aggregation.job import Job
+from serai.aggregation.job import Form, Job
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
-from serai.training.statements import Reason, RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.statements import Pace, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class Run:
         at: when it was planned.
         keys: X25519 public key of each member that joined.
         declines: the reasons of each member that declined and has not joined since.
+        paces: how fast each member that joined said it was, last.
         cancelled: who stopped it and why; None while it may go on.
 
     """
@@ -43,6 +44,7 @@ class Run:
     at: Instant
     keys: Map[MemberId, bytes] = field(default_factory=Map)
     declines: Map[MemberId, tuple[Reason, ...]] = field(default_factory=Map)
+    paces: Map[MemberId, RunPace] = field(default_factory=Map)
     cancelled: Cancellation | None = None
 
 
@@ -68,6 +70,9 @@ def apply(runs: RunsState, said: Said[Body], at: Instant) -> RunsState:
         case RunDecline(plan=plan_id, reasons=reasons):
             run = runs.plans[plan_id]
             run = dataclasses.replace(run, declines=run.declines.set(said.member, reasons))
+        case RunPace() as pace:
+            run = runs.plans[pace.plan]
+            run = dataclasses.replace(run, paces=run.paces.set(said.member, pace))
         case RunCancel(plan=plan_id, reason=reason):
             cancelled = Cancellation(member=said.member, reason=reason, at=at)
             run = dataclasses.replace(runs.plans[plan_id], cancelled=cancelled)
@@ -93,9 +98,10 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
     if found is None or found.cancelled is not None:
         return None
     plan = found.plan
+    keys = {member: key for member, key in sorted(found.keys.items()) if parties is None or member in parties}
     return Job(
         run=run,
-        keys={member: key for member, key in sorted(found.keys.items()) if parties is None or member in parties},
+        keys=keys,
         minimum=plan.minimum,
         rounds=plan.rounds,
         codec=plan.codec,
@@ -104,4 +110,37 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         round_ms=plan.round_ms,
         threshold=plan.threshold,
         noise=plan.noise,
+        last=plan.last,
+        steps={} if plan.pace is None else steps_of(plan.pace, found.paces, keys),
+        least_ms=plan.least_ms,
+        has_figures="metrics" in plan.outputs,
+        is_guarded=plan.guard_permille > 0,
     )
+
+
+def form_of(plan: RunPlan, done: int) -> Form:
+    """The form of the vectors in the round after ``done`` finished ones."""
+    return plan.last if plan.last and done + 1 >= plan.rounds else Form(codec=plan.codec, length=plan.length)
+
+
+def steps_of(pace: Pace, paces: Mapping[MemberId, RunPace], members: Collection[MemberId]) -> dict[MemberId, int]:
+    """How many local steps each member takes in a round, so that all take about as long.
+
+    The time is what makes the slowest exchange no more than its share of a round,
+    within the fastest member's least and most steps. Whoever has not told its pace
+    takes the least.
+
+    Args:
+        pace: what the plan asks for.
+        paces: what members said.
+        members: who has joined.
+
+    """
+    told = {member: paces[member] for member in members if member in paces}
+    if not told:
+        return dict.fromkeys(members, pace.least)
+    exchange_us = 1000 * max(said.exchange_ms for said in told.values())
+    fastest_us = min(said.step_us for said in told.values())
+    wanted_us = exchange_us * (1000 - pace.exchange_permille) // pace.exchange_permille
+    round_us = fastest_us * min(max(-(-wanted_us // fastest_us), pace.least), pace.most)
+    return {member: max(1, round_us // told[member].step_us) if member in told else pace.least for member in members}

@@ -1,4 +1,4 @@
-"""What can be said about a run: plan it, join it, decline it with reasons, cancel it."""
+"""What can be said about a run: plan it, join it, decline it with reasons, tell one's pace, cancel it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from serai.aggregation.codec import Codec
+from serai.aggregation.job import Form
 from serai.aggregation.noise import SumNoise
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
@@ -17,6 +18,23 @@ class Action(StrEnum):
 
     TRAIN = "train"  # the sums make a model
     STATISTICS = "statistics"  # the sums are the result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many local steps members take between two sums; see ``training.state.steps_of``.
+
+    Attributes:
+        exchange_permille: largest share of training and exchange together that the exchange of
+            the slowest link may take, 1 to 999; 500 where members train on during an exchange.
+        least: fewest steps of the fastest member.
+        most: most steps of the fastest member.
+
+    """
+
+    exchange_permille: int
+    least: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +61,12 @@ class RunPlan:
         threshold: how many members together can release for one that is lost after its
             upload; 0, the plain profile, if nobody can.
         noise: what each member adds to its integers before it masks them; None leaves sums exact.
+        last: the form of the last round's vectors; None if it is that of the others.
+        pace: how local steps follow from what members say of their pace; None if ``params`` say how many.
+        least_ms: how long a round waits at least, where members are usually quicker than ``round_ms``;
+            0 waits ``round_ms``.
+        guard_permille: by how many thousandths a member's held-back loss may rise in a round before
+            it objects to the sum; 0 for no guard.
 
     """
 
@@ -67,6 +91,10 @@ class RunPlan:
     outputs: tuple[str, ...]
     threshold: int = 0
     noise: SumNoise | None = None
+    last: Form | None = None
+    pace: Pace | None = None
+    least_ms: int = 0
+    guard_permille: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +134,25 @@ class RunDecline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPace:
+    """How fast a zone that takes part is, as it measured; a later one takes the place of an earlier.
+
+    Attributes:
+        plan: the run.
+        step_us: one local step, microseconds.
+        exchange_ms: a round's transfers and round trips over this zone's link, milliseconds.
+
+    """
+
+    KIND: ClassVar[str] = "run.pace"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    plan: Digest
+    step_us: int
+    exchange_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancel:
     """Stop a run for good, by the member that planned it or any that was invited."""
 
@@ -116,4 +163,4 @@ class RunCancel:
     reason: str
 
 
-STATEMENTS: tuple[type[Body], ...] = (RunPlan, RunJoin, RunDecline, RunCancel)
+STATEMENTS: tuple[type[Body], ...] = (RunPlan, RunJoin, RunDecline, RunPace, RunCancel)

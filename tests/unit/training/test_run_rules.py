@@ -16,7 +16,7 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.training.rules import Mandate, judge
 from serai.training.state import RunsState, apply, job_of
-from serai.training.statements import STATEMENTS, Action, Reason, RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.statements import STATEMENTS, Action, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
 AGREEMENT = digest_of(b"agreement")
 MEMBERS = ("ararat", "bern", "cusco")
@@ -204,6 +204,7 @@ def test_every_statement_survives_its_canonical_json():
         PLAN,
         RunJoin(plan=digest_of(b"p"), agg_key=key_of("bern")),
         RunDecline(plan=digest_of(b"p"), reasons=(Reason(article="clause 2", text="expired"),)),
+        RunPace(plan=digest_of(b"p"), step_us=1500, exchange_ms=0),
         RunCancel(plan=digest_of(b"p"), reason="no"),
     )
     assert tuple(map(type, bodies)) == STATEMENTS
