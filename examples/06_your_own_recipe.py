@@ -39,7 +39,7 @@ class AgePyramid:
         """What one member adds; any library may compute it."""
         return np.histogram(data.x[:, 0], DECADES)[0].astype(float)
 
-    def combine(self, _model: Model, total: Vector, _members: int) -> Model:
+    def combine(self, _model: Model, total: Vector, _members: float) -> Model:
         """What everybody makes of the sum: the same bits on every machine."""
         return {"count": total.copy()}
 

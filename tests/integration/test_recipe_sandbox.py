@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serai.agent.programs import Programs, Source
+from serai.agent.programs import Programs, Source, _figures
 from serai.agent.sandbox import find_fence
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings
-from serai.errors import Refused
+from serai.errors import Malformed, Refused
 from serai.kernel.ids import MemberId
 from serai.recipes.archive import pack
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data
+from serai.training.methods import Context, Data, Overlapping, Sent, TwoPhased
 
 LIMITS = Limits(memory_mb=1024, call_s=20, scratch_mb=8)
 HASTY = replace(LIMITS, call_s=2)
@@ -382,3 +382,69 @@ def test_settings_decide_what_runs_where(tmp_path, monkeypatch):
             Programs(SandboxSettings(limits=LIMITS), tmp_path).open(foreign)
     finally:
         find_fence.cache_clear()
+
+
+TWICE = """
+    ahead = 4
+    last_length = 2
+
+    def last_codec(self, members):
+        return Codec(bits=40, limit=1000, blocks=(Block(length=2, step=Fraction(1)),))
+
+    def train_ahead(self, model, data, context):
+        context.memory["ahead"] = np.array([context.done, context.steps, model["w"].size])
+"""
+
+
+def test_a_recipe_is_told_where_the_run_is_and_what_became_of_its_vector(opened, data):
+    recipe = opened(
+        "at = [context.done, context.rounds, context.steps, context.share, context.sent.summed, context.sent.missed]\n"
+        "context.memory['at'] = np.array(at, float)\n"
+        "return np.zeros(3)"
+    )
+    told = replace(context(4), done=3, rounds=9, steps=7, share=0.5, sent=Sent(summed=False, missed=2))
+    recipe.contribute({"w": np.zeros(3)}, data, told)
+    assert told.memory["at"].tolist() == [3, 9, 7, 0.5, 0, 2]
+
+
+def test_a_foreign_recipe_may_train_ahead_and_have_a_last_round_of_its_own(opened, data):
+    recipe = opened(
+        "context.memory['sent'] = context.memory['ahead']\nreturn np.zeros(2 if context.is_last else 3)", TWICE
+    )
+    assert isinstance(recipe, Overlapping)
+    assert isinstance(recipe, TwoPhased)
+    assert (recipe.ahead, recipe.last_length, recipe.last_codec(3).bits) == (4, 2, 40)
+
+    now = replace(context(1), done=1, rounds=2, steps=5)
+    recipe.train_ahead({"w": np.zeros(3)}, data, now)
+    assert now.memory["ahead"].tolist() == [1, 5, 3]
+    assert recipe.contribute({"w": np.zeros(3)}, data, now).size == 2, "the last round's length"
+    assert now.memory["sent"].tolist() == [1, 5, 3]
+
+
+def test_a_recipe_that_knows_neither_has_neutral_answers(opened):
+    recipe = opened(FINE)
+    assert (recipe.ahead, recipe.last_length, recipe.last_codec(3)) == (0, 3, None)
+
+
+@pytest.mark.parametrize("told", ["ahead = -1", "ahead = 10**7", "ahead = True", "last_length = 0"])
+def test_a_recipe_that_says_nonsense_of_itself_is_refused(opened, told):
+    name = told.partition(" ")[0]
+    more = TWICE.replace(f"{name} = {4 if name == 'ahead' else 2}", told)
+    assert told in more
+    with pytest.raises(Refused) as refused:
+        _ = opened(FINE, more).ahead
+    assert refused.value.code == "sandbox-answer"
+
+
+def test_a_foreign_recipe_shows_no_figures(opened, data):
+    now = context()
+    opened("context.figures['steps'] = 7\nreturn np.zeros(3)").contribute({"w": np.zeros(3)}, data, now)
+    assert now.figures == {}
+
+
+@pytest.mark.parametrize("bad", [None, [], {"row": 7}, {"steps": 0.5}, {"steps": True}, {"steps": 2**53}])
+def test_figures_are_whole_numbers_by_known_names(bad):
+    assert _figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
+    with pytest.raises(Malformed):
+        _figures(bad)

@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,7 +29,7 @@ from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json
 from serai.recipes.registry import RECIPES, build
-from serai.training.methods import Context, Data, Recipe, Vector
+from serai.training.methods import FIGURES, Context, Data, Overlapping, Recipe, TwoPhased, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 MAX_COUNTS: Final = 4_096
 MAX_COUNT: Final = 2**53 - 1  # what canonical JSON holds exactly
+MAX_AHEAD: Final = 10**6  # as many local steps as a round may have
 FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
 """Counts leave in the clear: names or values of a stranger's choice could spell out a row."""
 
@@ -165,6 +166,17 @@ class Programs:
             _log.warning("recipes run without a whole sandbox: %s", "; ".join(self.fence.lacking))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _About:
+    """What a recipe says of itself when it is opened."""
+
+    name: str
+    length: int
+    outputs: tuple[str, ...]
+    ahead: int
+    last_length: int
+
+
 def is_foreign_name(recipe: str) -> bool:
     """Whether a plan's recipe is none of those that come with serai."""
     return recipe not in RECIPES
@@ -189,7 +201,7 @@ class Confined:
         self._start = start
         self._worker: Worker | None = None
         self._is_open = False
-        self._told: tuple[str, int, tuple[str, ...]] | None = None
+        self._told: _About | None = None
         self._given: Data | None = None
         self._rest = _Rest(clock)
         self._post_open()  # it starts while the agent reads the rows
@@ -197,17 +209,27 @@ class Confined:
     @property
     def name(self) -> str:
         """Name in plans."""
-        return self._about()[0]
+        return self._about().name
 
     @property
     def length(self) -> int:
         """Values in a member's vector."""
-        return self._about()[1]
+        return self._about().length
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """What leaves the zones."""
-        return self._about()[2]
+        return self._about().outputs
+
+    @property
+    def ahead(self) -> int:
+        """Local steps that it takes ahead; 0 if it takes none, or knows no such thing."""
+        return self._about().ahead
+
+    @property
+    def last_length(self) -> int:
+        """Values in a member's vector in the last round."""
+        return self._about().last_length
 
     def codec(self, members: int) -> Codec:
         """A codec for so many members; of a foreign recipe, its word."""
@@ -215,6 +237,14 @@ class Confined:
             return self._ours.codec(members)
         answer = self._ask(Call(message={"call": "codec", "members": members}))
         return self._checked(lambda: from_json(Codec, answer.message.get("codec")))
+
+    def last_codec(self, members: int) -> Codec | None:
+        """The last round's codec, likewise; None if that round is like the others."""
+        if self._ours is not None:
+            return self._ours.last_codec(members) if isinstance(self._ours, TwoPhased) else None
+        answer = self._ask(Call(message={"call": "last_codec", "members": members}))
+        told = answer.message.get("codec")
+        return None if told is None else self._checked(lambda: from_json(Codec, told))
 
     def initial(self) -> Model:
         """The model before round 0."""
@@ -224,31 +254,35 @@ class Confined:
         return self._checked(lambda: read_model(answer.outbox.read(0)))
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """What this member adds to the sum; ``context.memory`` is changed as the recipe changed its copy.
+        """What this member adds to the sum; ``context`` is changed as the recipe changed its copy.
+
+        Figures of a foreign recipe are dropped: in numbers of its choice it could spell out a row.
 
         Raises:
             Refused: the recipe failed, or its vector is not what was declared.
 
         """
         self._give(data)
-        length = self.length
-        kept = write_model(context.memory) if context.memory else iter(())
-        message = {
-            "call": "contribute",
-            "round": context.round,
-            "seed": context.seed.hex(),
-            "secret": context.secret.hex(),
-            "member": context.member,
-        }
-        capacity = 8 * length + 4 * (_size(model) + _size(context.memory)) + _SLACK_BYTES
-        answer = self._ask(Call(message=message, parts=(write_model(model), kept), capacity=capacity))
+        about = self._about()
+        length = about.last_length if context.is_last else about.length
+        answer = self._ask(_training("contribute", model, context, 8 * length))
         vector = self._checked(lambda: _vector(answer, length))
-        memory = self._checked(lambda: _memory(answer))
-        context.memory.clear()
-        context.memory.update(memory)
+        self._keep(answer, 1, context)
+        if self._ours is not None:
+            context.figures.update(self._checked(lambda: _figures(answer.message.get("figures"))))
         return vector
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
+        """Train on; ``context.memory`` is changed as the recipe changed its copy.
+
+        Raises:
+            Refused: the recipe failed.
+
+        """
+        self._give(data)
+        self._keep(self._ask(_training("train_ahead", model, context)), 0, context)
+
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """The next model."""
         if self._ours is not None:
             return self._ours.combine(model, total, members)
@@ -276,9 +310,15 @@ class Confined:
             self._worker.close()
         self._worker, self._is_open, self._given = None, False, None
 
-    def _about(self) -> tuple[str, int, tuple[str, ...]]:
-        if self._ours is not None:
-            return self._ours.name, self._ours.length, self._ours.outputs
+    def _about(self) -> _About:
+        if (ours := self._ours) is not None:
+            return _About(
+                name=ours.name,
+                length=ours.length,
+                outputs=ours.outputs,
+                ahead=ours.ahead if isinstance(ours, Overlapping) else 0,
+                last_length=ours.last_length if isinstance(ours, TwoPhased) else ours.length,
+            )
         if self._told is None:
             self._running()
         assert self._told is not None
@@ -295,6 +335,12 @@ class Confined:
         self._ask(Call(message={"call": "rows", "words": words}, parts=(write_model(arrays),)))
         self._given = data
 
+    def _keep(self, answer: Answer, part: int, context: Context) -> None:
+        """Take over the memory that a recipe left."""
+        memory = self._checked(lambda: _memory(answer, part))
+        context.memory.clear()
+        context.memory.update(memory)
+
     def _running(self) -> Worker:
         """The worker, started and opened."""
         self._rest.check()
@@ -308,7 +354,7 @@ class Confined:
                 self._is_open = True
         return self._worker
 
-    def _take_open(self, worker: Worker) -> tuple[str, int, tuple[str, ...]]:
+    def _take_open(self, worker: Worker) -> _About:
         try:
             answer = worker.take()
         except Refused:
@@ -330,19 +376,26 @@ class Confined:
         }
         self._worker.post(Call(message=message, parts=(archive, *models)))
 
-    def _read_about(self, message: Mapping[str, object]) -> tuple[str, int, tuple[str, ...]]:
+    def _read_about(self, message: Mapping[str, object]) -> _About:
         name, length, outputs = (message.get(key) for key in ("name", "length", "outputs"))
+        ahead, last_length = message.get("ahead"), message.get("last_length")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise Malformed("recipe-name", f"expected a name of small letters, digits and '_', got {str(name)[:80]!r}")
         if type(length) is not int or not 1 <= length <= MAX_LENGTH:
             raise Malformed("recipe-length", f"expected a vector of 1 to {MAX_LENGTH} values, got {str(length)[:80]}")
+        if type(last_length) is not int or not 1 <= last_length <= MAX_LENGTH:
+            raise Malformed(
+                "recipe-length", f"expected a last vector of 1 to {MAX_LENGTH} values, got {str(last_length)[:80]}"
+            )
+        if type(ahead) is not int or not 0 <= ahead <= MAX_AHEAD:
+            raise Malformed("recipe-ahead", f"expected 0 to {MAX_AHEAD} steps ahead, got {str(ahead)[:80]}")
         if not isinstance(outputs, list) or not outputs or not OUTPUTS.issuperset(map(str, outputs)):
             raise Malformed("recipe-outputs", f"expected outputs among {sorted(OUTPUTS)}, got {str(outputs)[:80]}")
         if self._source.length and length != self._source.length:
             raise Malformed(
                 "recipe-length", f"expected {self._source.length} values as planned, the recipe has {length}"
             )
-        return name, length, tuple(outputs)
+        return _About(name=name, length=length, outputs=tuple(outputs), ahead=ahead, last_length=last_length)
 
     def _ask(self, call: Call) -> Answer:
         worker = self._running()
@@ -424,8 +477,52 @@ def _vector(answer: Answer, length: int) -> Vector:
     return vector
 
 
-def _memory(answer: Answer) -> Model:
-    return read_model(answer.outbox.read(1)) if answer.outbox.size(1) else {}
+def _training(call: str, model: Model, context: Context, answer_bytes: int = 0) -> Call:
+    """A call that sees data and this member's memory."""
+    message = {
+        "call": call,
+        "round": context.round,
+        "seed": context.seed.hex(),
+        "secret": context.secret.hex(),
+        "member": context.member,
+        "done": context.done,
+        "rounds": context.rounds,
+        "steps": context.steps,
+        "share": context.share,
+        "sent": None if context.sent is None else asdict(context.sent),
+    }
+    kept = write_model(context.memory) if context.memory else iter(())
+    capacity = answer_bytes + 4 * (_size(model) + _size(context.memory)) + _SLACK_BYTES
+    return Call(message=message, parts=(write_model(model), kept), capacity=capacity)
+
+
+def _memory(answer: Answer, part: int) -> Model:
+    """What a recipe keeps, out of an answer.
+
+    Raises:
+        Malformed: there is no such part, or it holds no arrays.
+
+    """
+    if len(answer.outbox) != part + 1:
+        raise Malformed("frame-parts", f"expected {part + 1} parts, the last a memory, got {len(answer.outbox)}")
+    return read_model(answer.outbox.read(part)) if answer.outbox.size(part) else {}
+
+
+def _figures(figures: object) -> dict[str, int]:
+    """Figures out of an answer.
+
+    Raises:
+        Malformed: they are no figures.
+
+    """
+    if not isinstance(figures, dict) or not FIGURES.issuperset(figures):
+        raise Malformed(
+            "recipe-figures", f"expected figures among {', '.join(sorted(FIGURES))}, got {str(figures)[:80]}"
+        )
+    for name, figure in figures.items():
+        if type(figure) is not int or not -MAX_COUNT <= figure <= MAX_COUNT:
+            raise Malformed("recipe-figures", f"expected a whole number for {name}, got {str(figure)[:24]}")
+    return dict(figures)
 
 
 def _counts(counts: object, rows: int | None) -> dict[str, int]:

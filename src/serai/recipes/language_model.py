@@ -98,7 +98,7 @@ class LanguageModel:
         engine.train(self._batches(data, context), self._pace.rates(context.round), InnerAdamW(), context.memory)
         return self._rounds.message(model, engine.read(), context.memory)
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
         return self._rounds.combine(model, total, members)
 

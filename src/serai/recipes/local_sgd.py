@@ -219,7 +219,7 @@ class LocalSgd:
             noise=self._private.noise, rate=self._private.rate(rows), steps=self._inner.steps, delta=self._delta
         )
 
-    def combine(self, model: Model, total: Vector, _members: int) -> Model:
+    def combine(self, model: Model, total: Vector, _members: float) -> Model:
         """One outer step along the mean weighted by rows."""
         return apply_mean(self._outer, _NAMES, model, total)
 

@@ -96,7 +96,7 @@ class Mlp:
             _adamw(local, _gradients(local, x[rows], y[rows]), context.memory, (rate, self._decay))
         return self._rounds.message(model, local, context.memory)
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
         return self._rounds.combine(model, total, members)
 

@@ -59,7 +59,7 @@ class Moments:
         x = scaled(model, data.x, self._features)
         return np.concatenate(([len(x)], x.sum(axis=0), (x * x).sum(axis=0)))
 
-    def combine(self, _model: Model, total: Vector, _members: int) -> Model:
+    def combine(self, _model: Model, total: Vector, _members: float) -> Model:
         """Mean, and the population's standard deviation.
 
         Raises:

@@ -67,7 +67,7 @@ class Newton:
         hessian = (x.T * (p * (1.0 - p))) @ x
         return np.concatenate((gradient, hessian[np.triu_indices(len(gradient))]))
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One damped step: theta + damping (H + ridge members I)^-1 g.
 
         Raises:

@@ -60,7 +60,7 @@ class Probe:
         """The member's constant, everywhere."""
         return np.full(self._size, member_constant(context.member), np.float32)
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """Add the mean."""
         after: dict[str, Tensor] = {}
         start = 0

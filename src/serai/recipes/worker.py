@@ -24,8 +24,8 @@ from serai.recipes.archive import ENTRY_FILE, unpack
 from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Recipe
-from serai.training.tensors import Model, Tensor, read_model, write_model
+from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased
+from serai.training.tensors import Model, read_model, write_model
 
 MAX_ERROR_CHARS: Final = 600
 _MODULE: Final = "recipe"
@@ -59,8 +59,10 @@ class Worker:
             "open": self._open,
             "codec": self._codec,
             "initial": self._initial,
+            "last_codec": self._last_codec,
             "rows": self._rows,
             "contribute": self._contribute,
+            "train_ahead": self._train_ahead,
             "combine": self._combine,
             "evaluate": self._evaluate,
         }
@@ -101,10 +103,16 @@ class Worker:
             self._recipe = build(message["recipe"], message["params"], inputs)
         program = self._recipe
         told = {"name": program.name, "length": program.length, "outputs": list(program.outputs)}
-        return {**told, "lacking": list(self._lacking)}, []
+        ahead = program.ahead if isinstance(program, Overlapping) else 0
+        last = program.last_length if isinstance(program, TwoPhased) else program.length
+        return {**told, "ahead": ahead, "last_length": last, "lacking": list(self._lacking)}, []
 
     def _codec(self, message: Message, _parts: Parts) -> Answer:
         return {"codec": to_json(self._program.codec(message["members"]))}, []
+
+    def _last_codec(self, message: Message, _parts: Parts) -> Answer:
+        codec = self._program.last_codec(message["members"]) if isinstance(self._program, TwoPhased) else None
+        return {"codec": None if codec is None else to_json(codec)}, []
 
     def _initial(self, _message: Message, _parts: Parts) -> Answer:
         return {}, [write_model(self._program.initial())]
@@ -117,15 +125,20 @@ class Worker:
 
     def _contribute(self, message: Message, parts: Parts) -> Answer:
         assert self._data is not None, "rows come before contributions"
-        memory: dict[str, Tensor] = {name: tensor.copy() for name, tensor in _model(parts[1]).items()}
-        member, seed = MemberId(message["member"]), bytes.fromhex(message["seed"])
-        secret = bytes.fromhex(message["secret"])
-        context = Context(round=message["round"], seed=seed, member=member, memory=memory, secret=secret)
+        context = _context(message, parts[1])
         vector = np.ascontiguousarray(self._program.contribute(_model(parts[0]), self._data, context))
         if vector.ndim != 1 or vector.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
             raise Malformed("recipe-vector", f"expected a row of floats, got {vector.dtype} of shape {vector.shape}")
         kept = write_model(context.memory) if context.memory else []
-        return {"dtype": str(vector.dtype)}, [[vector.view(np.uint8).data], kept]
+        figures = {str(name): int(figure) for name, figure in context.figures.items()}
+        return {"dtype": str(vector.dtype), "figures": figures}, [[vector.view(np.uint8).data], kept]
+
+    def _train_ahead(self, message: Message, parts: Parts) -> Answer:
+        assert self._data is not None, "rows come before training"
+        assert isinstance(self._program, Overlapping), "a recipe that trains ahead said so when it was opened"
+        context = _context(message, parts[1])
+        self._program.train_ahead(_model(parts[0]), self._data, context)
+        return {}, [write_model(context.memory) if context.memory else []]
 
     def _combine(self, message: Message, parts: Parts) -> Answer:
         total = np.frombuffer(parts[1], np.dtype(message["dtype"]))
@@ -139,6 +152,23 @@ class Worker:
 
 def _model(part: memoryview) -> Model:
     return read_model(part) if part else {}
+
+
+def _context(message: Message, memory: memoryview) -> Context:
+    """Where the agent says that this member is; its memory as a copy, for a recipe may write into it."""
+    sent = message["sent"]
+    return Context(
+        round=message["round"],
+        seed=bytes.fromhex(message["seed"]),
+        member=MemberId(message["member"]),
+        memory={name: tensor.copy() for name, tensor in _model(memory).items()},
+        secret=bytes.fromhex(message["secret"]),
+        done=message["done"],
+        rounds=message["rounds"],
+        steps=message["steps"],
+        share=message["share"],
+        sent=None if sent is None else Sent(summed=sent["summed"], missed=sent["missed"]),
+    )
 
 
 def _load(archive: bytes) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]:

@@ -240,7 +240,7 @@ class LowComm:
         vector[count:] = self._report(octaves_of(wanted) - model[SCALE])
         return vector
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
         """The next model from the summed digits of ``members``; the same bits everywhere."""
         count = self.layout.values
         summed = np.rint(total[:count]).astype(np.int64)

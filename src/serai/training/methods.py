@@ -10,7 +10,7 @@ function (``exp`` and ``log`` differ between processors in the last digit).
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,15 @@ from serai.kernel.ids import MemberId
 from serai.training.tensors import Model, Tensor
 
 Vector: TypeAlias = npt.NDArray[np.floating[Any]]
+
+FIGURES: Final = frozenset({"steps", "micronats", "clipped_ppm", "residual_permille", "gain_permille", "rho_permille"})
+"""What a member may show about a contribution, as whole numbers.
+
+``steps`` taken in the round; ``micronats``, their mean training loss for each thing predicted;
+``clipped_ppm``, digits cut at the codec's limit, per million; ``residual_permille``, the root mean square
+of what rounding left over that of the update; ``gain_permille``, how far a unit of update moves the model;
+``rho_permille``, the cosine of the last two sums, -1000 to 1000.
+"""
 
 
 def _no_text() -> npt.NDArray[np.uint8]:
@@ -51,11 +60,26 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of the vector after which a member's memory was kept.
+
+    Attributes:
+        summed: whether it is in the sum of its round.
+        missed: rounds that have finished since the memory was kept and whose sum lacks this member,
+            its own round among them.
+
+    """
+
+    summed: bool
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Where in a run a member computes.
 
     Attributes:
-        round: number of the round, from 0.
+        round: number of the round, from 0; a failed round has one too.
         seed: 32 bytes from run, member and round: all randomness of the step comes from it.
         member: who computes.
         memory: what this member keeps from round to round of this run, and shows
@@ -66,6 +90,13 @@ class Context:
         secret: 32 bytes that only this zone knows, the same when a step is repeated;
             noise that hides rows is drawn from it (``seed`` is made of public words). Empty
             where nothing is to be hidden.
+        done: rounds of the run that finished before this one; a failed round does not count.
+        rounds: rounds that the run has in all.
+        steps: local steps that this member takes in this round, as its opening says; 0 for the recipe's own setting.
+        share: this member's weight over the mean weight of the round's participants. A recipe that is
+            weighted multiplies its vector by it before anything is rounded.
+        sent: what became of the vector that ``memory`` was kept with; None if there is none.
+        figures: what a recipe tells about this contribution, by the names in ``FIGURES``.
 
     """
 
@@ -74,6 +105,17 @@ class Context:
     member: MemberId
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     secret: bytes = field(default=b"", repr=False)
+    done: int = 0
+    rounds: int = 1
+    steps: int = 0
+    share: float = 1.0
+    sent: Sent | None = None
+    figures: MutableMapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run ends with this round."""
+        return self.done + 1 >= self.rounds
 
     def generator(self) -> np.random.Generator:
         """A random generator that depends on nothing but the seed (PCG64 is stable across numpy versions)."""
@@ -104,11 +146,50 @@ class Recipe(Protocol):
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
         """What one member adds to the sum: ``(length,)`` floats."""
 
-    def combine(self, model: Model, total: Vector, members: int) -> Model:
-        """The next model from the decoded sum of ``members`` vectors; the same bits everywhere."""
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
+        """The next model from a decoded sum; the same bits everywhere.
+
+        Args:
+            model: the one that the round began from.
+            total: ``(length,)`` floats.
+            members: for how many average members the sum counts: their number, or the sum of their shares.
+
+        """
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Counts on the member's own held-back rows: ``n``, ``correct``, ``tp``, ``fp``, ``tn``, ``fn``."""
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """A recipe that trains on while its vector travels."""
+
+    @property
+    def ahead(self) -> int:
+        """Local steps of the next round that it takes before it knows the sum; 0 for none."""
+
+    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
+        """Take them; nothing changes but ``context.memory``, which the next contribution goes on from.
+
+        Args:
+            model: the one from which the vector just sent began.
+            data: this member's rows.
+            context: of the next round, should this one finish; its memory is what the
+                contribution left, its ``sent`` is None.
+
+        """
+
+
+@runtime_checkable
+class TwoPhased(Protocol):
+    """A recipe whose last round has a form of its own."""
+
+    @property
+    def last_length(self) -> int:
+        """Values in a member's vector in the last round; as in the others if that round is like them."""
+
+    def last_codec(self, members: int) -> Codec | None:
+        """A codec for the last round; None if it is like the others."""
 
 
 def classification_counts(said_yes: npt.NDArray[np.bool_], truth: Tensor) -> dict[str, int]:
