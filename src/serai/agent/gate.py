@@ -15,6 +15,7 @@ from serai.errors import Refused
 from serai.kernel.verdict import Denied
 from serai.training.state import Run
 from serai.zones.admission import data_facts, effective_policies
+from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
 from serai.zones.policy import Policy, select_terms
@@ -59,6 +60,17 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
         kill_switch=_kill_switch(zone),
     )
     _let_out(egress)
+
+
+def may_figures_out(zone: Zone, run: Run, view: View, prepared: Prepared, figures: dict[str, int]) -> bool:
+    """Whether figures of a contribution may be shown to the others: as metrics, and under no privacy budget."""
+    if "metrics" not in run.plan.outputs or limits_of(_policies(zone, run, view)):
+        return False
+    try:
+        let_counts_out(zone, run, view, prepared, {**figures, "n": len(prepared.data.x)})
+    except Refused:
+        return False  # no reason to hold back the vector, which has a gate of its own
+    return True
 
 
 def _let_out(egress: Egress) -> None:

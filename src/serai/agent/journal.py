@@ -60,6 +60,7 @@ _PROGRESS: Final = Table(
     Column("number", Integer, nullable=False),
     Column("model", String, nullable=False),
     Column("memory", String, nullable=False),
+    Column("kept", String, nullable=False),
 )
 
 
@@ -71,12 +72,14 @@ class Progress:
         number: the next round whose sum is to be combined.
         model: digest of the model that round starts from.
         memory: digest of what the recipe keeps from round to round.
+        kept: the round with whose vector it was kept; empty if there was none.
 
     """
 
     number: int
     model: Digest
     memory: Digest
+    kept: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +181,16 @@ class Journal:
         """How far a run was when this was last recorded."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_PROGRESS).where(_PROGRESS.c.run == run)).first()
-        return None if row is None else Progress(row.number, Digest(row.model), Digest(row.memory))
+        return None if row is None else Progress(row.number, Digest(row.model), Digest(row.memory), Digest(row.kept))
 
     def record_progress(self, run: Digest, progress: Progress) -> None:
         """Remember how far a run is; the model must be stored before."""
-        values = {"number": progress.number, "model": progress.model, "memory": progress.memory}
+        values = {
+            "number": progress.number,
+            "model": progress.model,
+            "memory": progress.memory,
+            "kept": progress.kept,
+        }
         statement = upsert(_PROGRESS).values(run=run, **values)
         with transaction(self._engine) as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["run"], set_=values))

@@ -177,6 +177,18 @@ class _About:
     last_length: int
 
 
+def goes_on(recipe: Recipe) -> bool:
+    """Whether a recipe's memory goes on after each vector, summed or not; if not, it is as before a vector that was lost."""
+    if isinstance(recipe, Confined):
+        return recipe.ahead > 0 if recipe.ours is None else isinstance(recipe.ours, Overlapping)
+    return isinstance(recipe, Overlapping)
+
+
+def combines_here(recipe: Recipe) -> bool:
+    """Whether sums are combined in this process, while the worker may be busy."""
+    return not isinstance(recipe, Confined) or recipe.ours is not None
+
+
 def is_foreign_name(recipe: str) -> bool:
     """Whether a plan's recipe is none of those that come with serai."""
     return recipe not in RECIPES
@@ -191,13 +203,16 @@ class Confined:
         start: starts a worker.
         clock: seconds that only grow.
 
+    Attributes:
+        ours: as given.
+
     """
 
     def __init__(
         self, source: Source, ours: Recipe | None, start: Callable[[], Worker], clock: Callable[[], float]
     ) -> None:
         self._source = source
-        self._ours = ours
+        self.ours = ours
         self._start = start
         self._worker: Worker | None = None
         self._is_open = False
@@ -233,23 +248,23 @@ class Confined:
 
     def codec(self, members: int) -> Codec:
         """A codec for so many members; of a foreign recipe, its word."""
-        if self._ours is not None:
-            return self._ours.codec(members)
+        if self.ours is not None:
+            return self.ours.codec(members)
         answer = self._ask(Call(message={"call": "codec", "members": members}))
         return self._checked(lambda: from_json(Codec, answer.message.get("codec")))
 
     def last_codec(self, members: int) -> Codec | None:
         """The last round's codec, likewise; None if that round is like the others."""
-        if self._ours is not None:
-            return self._ours.last_codec(members) if isinstance(self._ours, TwoPhased) else None
+        if self.ours is not None:
+            return self.ours.last_codec(members) if isinstance(self.ours, TwoPhased) else None
         answer = self._ask(Call(message={"call": "last_codec", "members": members}))
         told = answer.message.get("codec")
         return None if told is None else self._checked(lambda: from_json(Codec, told))
 
     def initial(self) -> Model:
         """The model before round 0."""
-        if self._ours is not None:
-            return self._ours.initial()
+        if self.ours is not None:
+            return self.ours.initial()
         answer = self._ask(Call(message={"call": "initial"}, capacity=_LARGEST_START_BYTES))
         return self._checked(lambda: read_model(answer.outbox.read(0)))
 
@@ -268,7 +283,7 @@ class Confined:
         answer = self._ask(_training("contribute", model, context, 8 * length))
         vector = self._checked(lambda: _vector(answer, length))
         self._keep(answer, 1, context)
-        if self._ours is not None:
+        if self.ours is not None:
             context.figures.update(self._checked(lambda: _figures(answer.message.get("figures"))))
         return vector
 
@@ -284,8 +299,8 @@ class Confined:
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """The next model."""
-        if self._ours is not None:
-            return self._ours.combine(model, total, members)
+        if self.ours is not None:
+            return self.ours.combine(model, total, members)
         parts = (write_model(model), (np.ascontiguousarray(total).view(np.uint8).data,))
         message = {"call": "combine", "dtype": str(total.dtype), "members": members}
         capacity = 4 * (_size(model) + total.nbytes) + _SLACK_BYTES
@@ -301,7 +316,7 @@ class Confined:
         """
         self._give(data)
         answer = self._ask(Call(message={"call": "evaluate"}, parts=(write_model(model),)))
-        rows = None if self._ours is not None else len(data.test_x)
+        rows = None if self.ours is not None else len(data.test_x)
         return self._checked(lambda: _counts(answer.message.get("counts"), rows))
 
     def close(self) -> None:
@@ -311,7 +326,7 @@ class Confined:
         self._worker, self._is_open, self._given = None, False, None
 
     def _about(self) -> _About:
-        if (ours := self._ours) is not None:
+        if (ours := self.ours) is not None:
             return _About(
                 name=ours.name,
                 length=ours.length,

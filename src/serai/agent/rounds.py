@@ -16,7 +16,8 @@ one round cannot both have that.
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -80,7 +81,9 @@ def _quantised(zone: Zone, job: Job, this: Round, encoder: Encoder) -> LaneChunk
     return lambda _number: lanes
 
 
-def send_upload(zone: Zone, this: Round, upload: Upload, deal: Deal | None) -> int:
+def send_upload(
+    zone: Zone, this: Round, upload: Upload, deal: Deal | None, figures: Mapping[str, int] = MappingProxyType({})
+) -> int:
     """Bring a masked vector to the center and announce it in the log, with the deal that lies there already.
 
     Returns:
@@ -94,7 +97,14 @@ def send_upload(zone: Zone, this: Round, upload: Upload, deal: Deal | None) -> i
     chunk_list = digest_of(upload.chunks)
     if len(upload.chunks) > 32 * _WHOLE_CHUNKS:
         zone.center.put_blob(chunk_list, upload.chunks)
-    body = RoundUpload(open=this.id, blob=upload.blob, chunks=chunk_list, size_bytes=upload.size_bytes, deal=deal)
+    body = RoundUpload(
+        open=this.id,
+        blob=upload.blob,
+        chunks=chunk_list,
+        size_bytes=upload.size_bytes,
+        deal=deal,
+        figures=dict(figures),
+    )
     return zone.say_once(f"upload {this.id}", upload.blob, lambda: body)
 
 
@@ -162,15 +172,15 @@ def check_sum(zone: Zone, job: Job, this: Round) -> None:
         raise _wrong_sum(this)
 
 
-def say_result(zone: Zone, this: Round, total: Digest, model: Digest) -> None:
-    """State what this member computed from the sum.
+def say_result(zone: Zone, this: Round, total: Digest, model: Digest, *, objects: bool = False) -> None:
+    """State what this member computed from the sum, and whether it objects to it.
 
     Raises:
         Unavailable: the center does not answer.
 
     """
     assert this.closed is not None
-    body = RoundResult(close=this.closed.id, total=total, model=model)
+    body = RoundResult(close=this.closed.id, total=total, model=model, objects=objects)
     zone.say_once(f"result {this.id}", model, lambda: body)
 
 

@@ -7,13 +7,16 @@ rebuilt from the last one stored, by reading the logged sums again.
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Final
 
-from serai.agent.admission import Prepared, admit_run, is_only_waiting, prepare, privacy_of, reasons_of
-from serai.agent.gate import let_counts_out, let_vector_out
-from serai.agent.journal import Progress
+from serai.agent.active import Active
+from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.figures import has_changed, record
+from serai.agent.gate import let_counts_out, let_vector_out, may_figures_out
+from serai.agent.journal import Upload
 from serai.agent.mirror import View
+from serai.agent.programs import combines_here, goes_on
 from serai.agent.recovery import recover_all, send_deal
 from serai.agent.rounds import (
     check_sum,
@@ -26,44 +29,28 @@ from serai.agent.rounds import (
 )
 from serai.agent.zone import Zone
 from serai.aggregation.job import Job
-from serai.aggregation.state import Round, current_round, divergence, find_round, finished_rounds, lost_members
+from serai.aggregation.state import (
+    Round,
+    Stage,
+    current_round,
+    divergence,
+    find_round,
+    finished_rounds,
+    lost_members,
+    share_of,
+    stage_of,
+)
+from serai.analytics.metrics import held_back_loss
 from serai.analytics.statements import Evaluation
 from serai.errors import Refused, SeraiError, Unavailable
-from serai.kernel.ids import Digest, digest_of
+from serai.kernel.ids import Digest
 from serai.state import Jobs
-from serai.training.methods import Context
 from serai.training.state import Run, job_of
-from serai.training.statements import RunDecline, RunJoin
-from serai.training.tensors import Model, Tensor, digest_model
+from serai.training.statements import RunDecline, RunJoin, RunPace
+from serai.training.tensors import Model, digest_model
 
-_LARGE_MODEL_BYTES: Final = 2**24  # writing less costs nothing beside a round
-_LARGE_MODEL_ROUNDS: Final = 8
+_WAITS: Final = 3  # a round waits about so often for a round trip: for the close, the quorum, the results
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Active:
-    """A run in progress here, in memory.
-
-    Attributes:
-        prepared: its program and rows.
-        model: what round ``number`` starts from.
-        number: the next round whose sum is to be read.
-        memory: what the recipe keeps between rounds, stored before each upload.
-        memory_digest: under which digest that is stored; None while it is empty.
-        checked: the round whose masked sum was found to be that of the uploads.
-        sent: the round whose upload was sent, and the index in the log that the center gave it.
-
-    """
-
-    prepared: Prepared
-    model: Model
-    digest: Digest
-    number: int
-    memory: dict[str, Tensor] = field(default_factory=dict)
-    memory_digest: Digest | None = None
-    checked: Digest | None = None
-    sent: tuple[Digest, int] | None = None
 
 
 class Runner:
@@ -76,7 +63,7 @@ class Runner:
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
-        self._active: dict[Digest, _Active] = {}
+        self._active: dict[Digest, Active] = {}
         self._over: set[Digest] = set()
         self._troubles: dict[Digest, str] = {}
 
@@ -133,15 +120,23 @@ class Runner:
         active = self._active.get(run.id) or self._resume(run, view)
         rounds = view.state.rounds
         while (this := find_round(rounds, run.id, active.number)) is not None:
-            if this.is_released:
-                self._combine(run, job, this, view)
+            bound = job.at(this.done)
+            if this.is_released and not this.is_rejected:
+                if not self._combine(run, bound, this, view):
+                    return
             elif find_round(rounds, run.id, active.number + 1) is not None:
-                active.number += 1  # the round failed; the next one starts from the same model
+                self._pass_over(active, this)
             else:
-                self._take_part(run, job, this, view)
+                self._take_part(run, bound, this, view)
                 return
         if finished_rounds(rounds, job) >= job.rounds:
             self._finish(run, view, active)
+
+    def _pass_over(self, active: Active, this: Round) -> None:
+        """A round has failed; the next one starts from the same model."""
+        if goes_on(active.prepared.recipe):
+            active.keep_memory(this)
+        active.number, active.outcome = active.number + 1, None
 
     def _take_part(self, run: Run, job: Job, this: Round, view: View) -> None:
         zone = self._zone
@@ -151,12 +146,15 @@ class Runner:
             if zone.member not in this.uploads:
                 self._upload(run, job, this, view)
         elif self._may_release(this, view):
+            active = self._active[run.id]
             privacy_of(zone, run, view).charge(this)
-            release(zone, job, this)
-            check_sum(zone, job, this)  # while the others release
-            self._active[run.id].checked = this.id
+            with active.watch.exchanging(_WAITS):
+                release(zone, job, this)
+            with active.watch.exchanging():
+                check_sum(zone, job, this)  # while the others release
+            active.checked = this.id
         elif zone.member in this.releases:
-            bound = Jobs(view.state, view.state.now)[run.id]
+            bound = Jobs(view.state, view.state.now)[run.id].at(this.done)
             recover_all(zone, job, this, lost_members(bound, this, view.state.now))
 
     def _may_release(self, this: Round, view: View) -> bool:
@@ -169,71 +167,128 @@ class Runner:
         zone, active = self._zone, self._active[run.id]
         if active.sent is not None and active.sent[0] == this.id and view.size <= active.sent[1]:
             return  # this view ends before it; to send it all again would double the bytes
+        figures: dict[str, int] = {}
         upload = zone.journal.upload(this.id)
         if upload is None or not zone.blobs.has(upload.blob):
-            if active.digest != this.body.model:
-                raise Refused(
-                    "model-differs",
-                    f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
-                    "guard 11",
-                )
-            seed = bytes.fromhex(digest_of(f"{run.id} {zone.member} {this.body.number}".encode()))
-            context = Context(
-                round=this.body.number,
-                seed=seed,
-                member=zone.member,
-                memory=dict(active.memory),
-                secret=zone.journal.secret(this.id, lambda: zone.random(32)),
-            )
-            vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
-            let_vector_out(zone, run, view, active.prepared, vector.size)
-            upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
+            upload, figures = self._contribute(run, job, this, view)
         else:
-            let_vector_out(
-                zone, run, view, active.prepared, run.plan.length
-            )  # a grant may have ended since it was made
+            let_vector_out(zone, run, view, active.prepared, job.length)  # a grant may have ended since it was made
         if job.threshold:
             privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
-        active.sent = (this.id, send_upload(zone, this, upload, send_deal(zone, job, this)))
+        with active.watch.exchanging():
+            index = send_upload(zone, this, upload, send_deal(zone, job, this), figures)
+        active.sent = (this.id, index)
+        active.train_ahead(this, upload)
 
-    def _combine(self, run: Run, job: Job, this: Round, view: View) -> None:
-        """Read a released sum, take the common step, and say its result; nothing counts before it was said."""
+    def _contribute(self, run: Run, job: Job, this: Round, view: View) -> tuple[Upload, dict[str, int]]:
+        """Compute this member's vector; its upload, and the figures that go with it."""
         zone, active = self._zone, self._active[run.id]
-        if zone.member in this.summed and active.checked != this.id:
-            check_sum(zone, job, this)
-        total, total_digest = read_sum(zone, job, this)
-        model = active.prepared.recipe.combine(active.model, total, len(this.summed))
-        digest = digest_model(model)
-        if zone.member in this.body.participants and zone.member not in this.results:
-            say_result(zone, this, total_digest, digest)
-        upload = zone.journal.upload(this.id) if zone.member in this.summed else None
-        if upload is not None:
-            active.memory, active.memory_digest = dict(zone.read_model(upload.memory)), upload.memory
-        active.model, active.digest, active.number = model, digest, active.number + 1
+        if active.digest != this.body.model:
+            raise Refused(
+                "model-differs",
+                f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
+                "guard 11",
+            )
+        ahead = active.ahead(view.state.rounds)
+        context = active.context(this, active.memory if ahead is None else ahead.take())
+        context = replace(context, sent=active.became(view.state.rounds))
+        active.watch.begin(None if ahead is None else ahead.ended_s)
+        vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
+        steps = context.figures.get("steps", context.steps)
+        times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
+        let_vector_out(zone, run, view, active.prepared, vector.size)
+        upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
+        active.drop_ahead()
+        figures = {**context.figures, **times, "steps": steps, "sent_bytes": upload.size_bytes}
+        figures["received_bytes"] = job.codec.upload_bytes  # the sum is as long as what went into it
+        record(
+            zone.settings.home, run.id, {"round": this.body.number, "done": this.done, "at": zone.now_ms(), **figures}
+        )
+        self._tell_pace(run, this, active)
+        return upload, figures if may_figures_out(zone, run, view, active.prepared, figures) else {}
+
+    def _tell_pace(self, run: Run, this: Round, active: Active) -> None:
+        """Say how fast this zone is, where the plan goes by it and it has changed."""
+        watch, said = active.watch, run.paces.get(self._zone.member)
+        if run.plan.pace is None or not watch.step_us:
+            return
         if (
-            active.number % _rounds_between_snapshots(model) == 0
-            or finished_rounds(view.state.rounds, job) >= job.rounds
+            said
+            and not has_changed(said.step_us, watch.step_us)
+            and not has_changed(said.exchange_ms, watch.exchange_ms)
         ):
-            self._take_snapshot(run, active)
+            return
+        body = RunPace(plan=run.id, step_us=watch.step_us, exchange_ms=watch.exchange_ms)
+        self._zone.say_once(f"pace {run.id} {this.body.number}", run.id, lambda: body)
+
+    def _combine(self, run: Run, job: Job, this: Round, view: View) -> bool:
+        """Read a released sum, take the common step, and say its result; nothing counts before it was said.
+
+        Returns:
+            Whether the round is over; where members may object, it is not before they have.
+
+        """
+        zone, active = self._zone, self._active[run.id]
+        if active.outcome is None or active.outcome[0] != this.id:
+            active.outcome = (this.id, *self._computed(run, job, this))
+        _, model, digest = active.outcome
+        if job.is_guarded and not self._is_settled(run, this, view):
+            return False
+        if zone.member in this.summed or goes_on(active.prepared.recipe):
+            active.keep_memory(this)
+        active.model, active.digest, active.number, active.outcome = model, digest, active.number + 1, None
+        active.snapshot(is_last=job.is_last(this.done))
+        upload = zone.journal.upload(this.id) if zone.member in this.summed else None
         if upload is not None and this.closed is not None:
             zone.blobs.delete(upload.blob)
             zone.blobs.delete(this.closed.body.masked_sum)
+        return True
 
-    def _take_snapshot(self, run: Run, active: _Active) -> None:
-        """Store where the run is, so that a restart begins here; what came before is needed no more."""
-        zone = self._zone
-        before = zone.journal.progress(run.id)
-        zone.store_model(active.model)
-        memory = active.memory_digest or zone.store_model(active.memory)
-        zone.journal.record_progress(run.id, Progress(active.number, active.digest, memory))
-        for digest in (before.model, before.memory) if before else ():
-            if digest not in {active.digest, memory, run.plan.initial}:
-                zone.blobs.delete(digest)
+    def _computed(self, run: Run, job: Job, this: Round) -> tuple[Model, Digest]:
+        """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
+        zone, active = self._zone, self._active[run.id]
+        with active.watch.exchanging():
+            if zone.member in this.summed and active.checked != this.id:
+                check_sum(zone, job, this)
+            total, total_digest = read_sum(zone, job, this)
+        if not combines_here(active.prepared.recipe):
+            active.wait_ahead()
+        weight = share_of(this.body.steps, this.summed) if this.body.steps else float(len(this.summed))
+        model = active.prepared.recipe.combine(active.model, total, weight)
+        digest = digest_model(model)
+        if zone.member in this.body.participants and zone.member not in this.results:
+            objects = job.is_guarded and zone.member in this.summed and self._objects(run, active, model)
+            with active.watch.exchanging():
+                say_result(zone, this, total_digest, digest, objects=objects)
+        active.watch.exchanged()
+        return model, digest
 
-    def _finish(self, run: Run, view: View, active: _Active) -> None:
+    def _objects(self, run: Run, active: Active, model: Model) -> bool:
+        """Whether a model is grossly worse on this zone's held-back rows than the one before."""
+        recipe, data = active.prepared.recipe, active.prepared.data
+        active.wait_ahead()
+        if active.loss is None or active.loss[0] != active.digest:
+            active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
+        loss = held_back_loss(recipe.evaluate(model, data))
+        if loss > active.loss[1] * (1 + run.plan.guard_permille / 1000):
+            _log.warning(
+                "run %s: this zone objects to a sum that takes its held-back loss from %.4g to %.4g",
+                run.id[:12],
+                active.loss[1],
+                loss,
+            )
+            return True
+        return False
+
+    def _is_settled(self, run: Run, this: Round, view: View) -> bool:
+        bound = Jobs(view.state, view.state.now)[run.id]
+        is_followed = find_round(view.state.rounds, run.id, this.body.number + 1) is not None
+        return is_followed or stage_of(bound, this, view.state.now) is Stage.FINISHED
+
+    def _finish(self, run: Run, view: View, active: Active) -> None:
         zone, plan = self._zone, run.plan
         if not zone.blobs.has(active.digest):
-            self._take_snapshot(run, active)
+            active.snapshot(is_last=True)
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
@@ -245,24 +300,34 @@ class Runner:
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
         self._forget(run.id)
 
-    def _resume(self, run: Run, view: View) -> _Active:
+    def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""
         zone = self._zone
         prepared = prepare(zone, run, view)
         progress = zone.journal.progress(run.id)
         if progress is not None and zone.blobs.has(progress.model):
-            model, memory = zone.read_model(progress.model), dict(zone.read_model(progress.memory))
-            active = _Active(prepared, model, progress.model, progress.number, memory, progress.memory)
+            active = Active(
+                zone=zone,
+                run=run,
+                prepared=prepared,
+                model=zone.read_model(progress.model),
+                digest=progress.model,
+                number=progress.number,
+                memory=progress.memory,
+                kept=progress.kept or None,
+            )
         else:
             model = prepared.recipe.initial()
-            active = _Active(prepared, model, zone.store_model(model), 0)
+            active = Active(
+                zone=zone, run=run, prepared=prepared, model=model, digest=zone.store_model(model), number=0
+            )
         self._active[run.id] = active
         return active
 
     def _forget(self, run: Digest) -> None:
         active = self._active.pop(run, None)
         if active is not None:
-            active.prepared.close()
+            active.close()
         self._over.add(run)
         self._zone.keys.forget_agreement(key_name(run))
         self._zone.journal.budgets.free(run)
@@ -272,11 +337,6 @@ class Runner:
         if self._troubles.get(run.id) != error.message:
             self._troubles[run.id] = error.message
             _log.warning("run %s waits: %s", run.id[:12], error.message)
-
-
-def _rounds_between_snapshots(model: Model) -> int:
-    """A large model is stored less often; a restart then reads the logged sums since, which is quick."""
-    return 1 if sum(tensor.nbytes for tensor in model.values()) < _LARGE_MODEL_BYTES else _LARGE_MODEL_ROUNDS
 
 
 def _bytes_of(zone: Zone, digest: Digest) -> bytes:

@@ -19,8 +19,10 @@ results of one round that differ halt the run: it has *diverged*, and the audit
 tells who errs.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fractions import Fraction
 from typing import TypeAlias, assert_never
 
 from immutables import Map
@@ -196,6 +198,11 @@ def apply(rounds: RoundsState, said: SaidInRound, at: Instant) -> RoundsState:
             return _with_result(rounds, said.member, body)
         case _ as unknown:
             assert_never(unknown)
+
+
+def share_of(steps: Mapping[MemberId, int], members: Collection[MemberId]) -> float:
+    """For how many average participants some of them count, by their local steps; the same bits everywhere."""
+    return float(Fraction(sum(steps[member] for member in members) * len(steps), sum(steps.values())))
 
 
 def find_round(rounds: RoundsState, run: Digest, number: int) -> Round | None:

@@ -189,3 +189,13 @@ def _root_up(value: Fraction) -> Fraction:
     scaled = ceil(value * _GRID * _GRID)
     root = isqrt(scaled)
     return Fraction(root if root * root == scaled else root + 1, _GRID)
+
+
+def held_back_loss(counts: Mapping[str, int]) -> float:
+    """How wrong a model is on held-back rows, to compare with itself: nats a prediction, or a share of errors.
+
+    Errors are counted by Laplace's rule of succession, so that a faultless model has a loss above 0.
+    """
+    if counts.get("predicted"):
+        return counts["micronats"] / counts["predicted"] / 1e6
+    return (counts["n"] - counts["correct"] + 1) / (counts["n"] + 2)
