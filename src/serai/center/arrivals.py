@@ -32,6 +32,7 @@ class _Record:
     arrived: set[MemberId] = field(default_factory=set)
     waits_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     doublings: int = 0
+    counted: Digest | None = None
 
 
 class Arrivals:
@@ -54,7 +55,8 @@ class Arrivals:
         record = self._runs.get(job.run)
         if not job.least_ms or record is None or before is None or len(record.waits_ms) < _FEWEST:
             return job.round_ms
-        record.doublings = record.doublings + 1 if before.missing else 0
+        if record.counted != before.id:
+            record.counted, record.doublings = before.id, record.doublings + 1 if before.missing else 0
         middle = median(record.waits_ms)
         deviation = median(abs(wait - middle) for wait in record.waits_ms)
         wait = int((middle + _DEVIATIONS * deviation) * _GRACE) << min(record.doublings, 40)

@@ -4,19 +4,20 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from serai.agent.programs import Programs, Source, is_foreign_name
+from serai.agent.programs import Programs, Source, goes_on, is_foreign_name
 from serai.agent.session import Session
 from serai.cli.voice import Spoken, say
-from serai.errors import Conflict, Missing
+from serai.errors import Conflict, Malformed, Missing
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role
 from serai.recipes.registry import build, code_digest
 from serai.state import State
-from serai.training.methods import Recipe
-from serai.training.statements import Action, RunPlan
+from serai.training.methods import Recipe, last_form
+from serai.training.statements import Action, Pace, RunPlan
 from serai.training.tensors import Model, digest_model, read_model
 from serai.zones.state import find_grant, is_offer_open
 
@@ -38,6 +39,11 @@ class Wish:
         offers: ids of offers to use; empty for every offer granted to the agreement.
         minimum: fewest members in a sum; 0 for what the terms demand.
         threshold: how many members can release for a lost one; 0 if nobody can.
+        round_s: how long a round waits for uploads.
+        least_s: how long at least, where members are usually quicker; 0 for ``round_s``.
+        steps: fewest and most local steps by the members' pace; None for what the params say.
+        exchange_share: largest share of training and exchange that the exchange may take, where ``steps`` is given.
+        guard: by which share a member's held-back loss may rise before it objects to a sum; 0 for no guard.
 
     """
 
@@ -53,6 +59,10 @@ class Wish:
     minimum: int = 0
     threshold: int = 0
     round_s: int = 60
+    least_s: int = 0
+    steps: tuple[int, int] | None = None
+    exchange_share: Fraction = Fraction(1, 10)
+    guard: Fraction = Fraction(0)
 
 
 def plan_run(session: Session, wish: Wish) -> Spoken:
@@ -102,6 +112,7 @@ def make_plan(state: State, wish: Wish, recipe: Recipe, code: Digest) -> RunPlan
 
     Raises:
         Missing, Conflict: as ``plan_run``.
+        Malformed: the members' pace is asked for, and the recipe does not go by it.
 
     """
     offers = choose_offers(state, wish)
@@ -124,7 +135,20 @@ def make_plan(state: State, wish: Wish, recipe: Recipe, code: Digest) -> RunPlan
         round_ms=wish.round_s * 1000,
         outputs=outputs,
         threshold=wish.threshold,
+        last=last_form(recipe, len(offers)),
+        pace=_pace(wish, recipe),
+        least_ms=wish.least_s * 1000,
+        guard_permille=round(1000 * wish.guard),
     )
+
+
+def _pace(wish: Wish, recipe: Recipe) -> Pace | None:
+    if wish.steps is None:
+        return None
+    if not goes_on(recipe):
+        raise Malformed("option-form", f"{recipe.name} does not take unlike numbers of local steps; leave --steps out")
+    least, most = wish.steps
+    return Pace(exchange_permille=round(1000 * wish.exchange_share), least=least, most=most)
 
 
 def choose_offers(state: State, wish: Wish) -> dict[str, Digest]:

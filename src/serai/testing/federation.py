@@ -60,6 +60,7 @@ from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
 from serai.storage.tile_files import TileFiles
+from serai.training.methods import last_form
 from serai.training.state import job_of
 from serai.training.statements import Action, RunPlan
 from serai.training.tensors import digest_model
@@ -320,6 +321,7 @@ class Federation:
             initial=digest_model(program.initial()),
             round_ms=60_000,
             outputs=program.outputs,
+            last=last_form(program, len(offers)),
         )
 
     def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> Digest:

@@ -35,6 +35,7 @@ from serai.kernel.keys import Role
 from serai.kernel.statement import Body
 from serai.recipes.registry import build, code_digest
 from serai.state import Jobs, State
+from serai.training.methods import last_form
 from serai.training.statements import Action, RunPlan
 from serai.training.tensors import digest_model
 from serai.zones.statements import Column, Grant, Offer
@@ -224,6 +225,7 @@ class ProcessBloc:
             initial=digest_model(program.initial()),
             round_ms=self.round_ms,
             outputs=program.outputs,
+            last=last_form(program, len(offers)),
         )
         return self.say(self.members[0], plan)
 

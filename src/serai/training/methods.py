@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
+from serai.aggregation.job import Form
 from serai.kernel.ids import MemberId
 from serai.training.tensors import Model, Tensor
 
@@ -190,6 +191,12 @@ class TwoPhased(Protocol):
 
     def last_codec(self, members: int) -> Codec | None:
         """A codec for the last round; None if it is like the others."""
+
+
+def last_form(recipe: Recipe, members: int) -> Form | None:
+    """The form of the last round's vectors; None if it is that of the others."""
+    codec = recipe.last_codec(members) if isinstance(recipe, TwoPhased) else None
+    return Form(codec=codec, length=recipe.last_length) if codec and isinstance(recipe, TwoPhased) else None
 
 
 def classification_counts(said_yes: npt.NDArray[np.bool_], truth: Tensor) -> dict[str, int]:

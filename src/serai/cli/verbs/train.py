@@ -1,5 +1,7 @@
 """``serai run, release``: plan a run, release what it made."""
 
+import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from serai.kernel.ids import parse_digest
 from serai.recipes.archive import pack_folder
 from serai.recipes.registry import RECIPES
 
+_SHARE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 
 
@@ -37,6 +40,22 @@ FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--round-seconds", type=click.IntRange(min=1), default=60, show_default=True, help="A round waits so long."
 )
+@click.option(
+    "--least-seconds", type=click.IntRange(min=1), help="Or less, down to this, where members are usually quicker."
+)
+@click.option(
+    "--steps", metavar="LEAST..MOST", help="Local steps by each member's pace and link  [default: as the params say]"
+)
+@click.option(
+    "--exchange-share",
+    metavar="SHARE",
+    default="0.1",
+    show_default=True,
+    help="With --steps: the exchange takes at most so much of a round; 0.5 where members train ahead.",
+)
+@click.option(
+    "--guard", metavar="SHARE", default="0", help="A member objects to a sum that raises its held-back loss so much."
+)
 @json_option
 def run(
     *,
@@ -53,6 +72,10 @@ def run(
     purpose: str,
     title: str,
     round_seconds: int,
+    least_seconds: int | None,
+    steps: str | None,
+    exchange_share: str,
+    guard: str,
     as_json: bool,
 ) -> None:
     """Plan a run. It commands nobody: each zone checks it and joins, or declines with its reason."""
@@ -73,6 +96,10 @@ def run(
         minimum=minimum or 0,
         threshold=threshold or 0,
         round_s=round_seconds,
+        least_s=least_seconds or 0,
+        steps=None if steps is None else _range(steps),
+        exchange_share=_share("--exchange-share", exchange_share),
+        guard=_share("--guard", guard),
     )
     said = plan_run(session, wish)
     plan = said.state.runs.plans[said.id].plan
@@ -98,6 +125,19 @@ def release(home: Path, run: str, title: str, license_: str, text: str, *, as_js
     said = f"Released, entry {done.said.index}: model {done.model}, {format_bytes(done.size_bytes)}."
     value = {"release": done.said.id, "entry": done.said.index, "model": done.model, "size_bytes": done.size_bytes}
     emit(value, said, as_json=as_json)
+
+
+def _range(text: str) -> tuple[int, int]:
+    least, dots, most = text.partition("..")
+    if not (dots and least.isdecimal() and most.isdecimal()):
+        raise Malformed("option-form", f"expected --steps LEAST..MOST such as 20..200, got {text!r}")
+    return int(least), int(most)
+
+
+def _share(option: str, text: str) -> Fraction:
+    if not _SHARE.fullmatch(text):
+        raise Malformed("option-form", f"expected {option} as a share such as 0.1, got {text!r}")
+    return Fraction(text)
 
 
 def _pair(text: str) -> tuple[str, str]:
