@@ -33,6 +33,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "sign": "serai.cli.verbs.decide:sign",
     "withdraw": "serai.cli.verbs.decide:withdraw",
     "run": "serai.cli.verbs.train:run",
+    "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",
     "log": "serai.cli.verbs.look:log",
     "explain": "serai.cli.verbs.look:explain",

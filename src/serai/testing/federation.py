@@ -42,7 +42,7 @@ from serai.center.coordinator import Coordinator, Duty
 from serai.center.replay import Replay
 from serai.center.sequencer import Sequencer
 from serai.center.service import CenterService
-from serai.charter.agreements import AgreementText, Clause, Term
+from serai.charter.agreements import Term
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.decision import Choice
 from serai.charter.members import MemberRecord
@@ -54,16 +54,14 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role, Signer
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
-from serai.recipes.registry import build, code_digest
 from serai.state import State, digest_state
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
 from serai.storage.tile_files import TileFiles
-from serai.training.methods import last_form
+from serai.testing.documents import agreement_text, run_plan
 from serai.training.state import job_of
-from serai.training.statements import Action, RunPlan
-from serai.training.tensors import digest_model
+from serai.training.statements import RunPlan
 from serai.transport.port import News
 from serai.zones.statements import Column, Grant, Offer
 
@@ -254,18 +252,7 @@ class Federation:
 
         """
         signing: Sequence[str] = parties or list(self.members)
-        text = AgreementText(
-            title="Joint work",
-            language="en",
-            text="# Joint work\n\nThe parties train together; their data stay at home.",
-            clauses=(Clause(id="1", text="The parties train together."),),
-            terms=terms.agreement,
-            scope=terms.scope,
-            invited=tuple(self.members),
-            ratifications=2,
-            effective_ms=0,
-            expires_ms=None,
-        )
+        text = agreement_text(terms.agreement, terms.scope, tuple(self.members))
         first = next(iter(self.members))
         proposal = self.say(
             first, ProposalOpen(topic="agreement", title="Joint work", text="Shall we?", agreement=text)
@@ -302,27 +289,7 @@ class Federation:
         """A plan over every open grant of an agreement, not yet said."""
         grants = [grant for grant in self.state.zones.grants.values() if grant.body.agreement == agreement]
         offers = {str(grant.member): grant.body.offer for grant in grants if grant.revoked is None}
-        params = dict(params or {})
-        program = build(recipe, params, {})
-        return RunPlan(
-            agreement=agreement,
-            title=f"{recipe} together",
-            action=Action.TRAIN,
-            purpose="research",
-            recipe=recipe,
-            code=code_digest(recipe),
-            params=params,
-            inputs={},
-            offers=offers,
-            minimum=2,
-            rounds=rounds,
-            codec=program.codec(len(offers)),
-            length=program.length,
-            initial=digest_model(program.initial()),
-            round_ms=60_000,
-            outputs=program.outputs,
-            last=last_form(program, len(offers)),
-        )
+        return run_plan(agreement, offers, recipe, params or {}, rounds=rounds, round_ms=60_000)
 
     def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> Digest:
         """Plan a run; its id."""

@@ -19,13 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
 from serai.aggregation.state import final_model
-from serai.charter.agreements import AgreementText, Clause
 from serai.charter.decision import Choice
 from serai.charter.statements import AgreementSign, Ballot, ProposalOpen
 from serai.errors import Unavailable
@@ -33,11 +32,10 @@ from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
-from serai.recipes.registry import build, code_digest
 from serai.state import Jobs, State
-from serai.training.methods import last_form
-from serai.training.statements import Action, RunPlan
-from serai.training.tensors import digest_model
+from serai.testing.documents import agreement_text, run_plan
+from serai.training.statements import RunPlan
+from serai.training.tensors import Model, digest_model, model_bytes
 from serai.zones.statements import Column, Grant, Offer
 
 READY_S: Final = 30.0
@@ -50,7 +48,7 @@ class ProcessBloc:
 
     Args:
         folder: where they keep their files.
-        tables: each member's rows; the last number of each is the label.
+        data: each member's rows, the last number of each being the label; or each member's text.
         round_ms: how long rounds wait for a member that is away.
 
     Attributes:
@@ -60,10 +58,10 @@ class ProcessBloc:
 
     host: ClassVar[str] = "127.0.0.1"
 
-    def __init__(self, folder: Path, tables: Mapping[str, Rows], round_ms: int = 120_000) -> None:
+    def __init__(self, folder: Path, data: Mapping[str, Rows | str], round_ms: int = 120_000) -> None:
         self.folder = folder
         self.round_ms = round_ms
-        self._tables = tables
+        self._data = data
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._sessions: dict[str, Session] = {}
         self.url = ""
@@ -86,7 +84,7 @@ class ProcessBloc:
     @property
     def members(self) -> Sequence[str]:
         """The members, in order."""
-        return list(self._tables)
+        return list(self._data)
 
     def start(self, name: str) -> None:
         """Start the center, or a member's agent, and wait until it says that it is ready."""
@@ -110,7 +108,7 @@ class ProcessBloc:
 
     def program(self, name: str) -> list[str]:
         """How the center's or a member's processes are started; a subclass may put them elsewhere."""
-        assert name == "center" or name in self._tables
+        assert name == "center" or name in self._data
         return [sys.executable, "-m", "serai"]
 
     def center_url(self, _member: str) -> str:
@@ -180,18 +178,7 @@ class ProcessBloc:
 
     def agree(self) -> Digest:
         """Propose, vote, sign, offer and grant; the agreement's id."""
-        text = AgreementText(
-            title="Joint work",
-            language="en",
-            text="The parties train together.",
-            clauses=(Clause(id="1", text="The parties train together."),),
-            terms=(),
-            scope=("train", "statistics", "evaluate", "release"),
-            invited=(),
-            ratifications=2,
-            effective_ms=0,
-            expires_ms=None,
-        )
+        text = agreement_text()
         first = self.members[0]
         proposal = self.say(
             first, ProposalOpen(topic="agreement", title="Joint work", text="Shall we?", agreement=text)
@@ -203,31 +190,26 @@ class ProcessBloc:
             self._grant(member, proposal)
         return proposal
 
-    def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str]) -> Digest:
-        """Plan a run over everybody's data; its id."""
-        state = self.state()
-        offers = {str(record.member): record.id for record in state.zones.offers.values()}
-        program = build(recipe, params, {})
-        plan = RunPlan(
-            agreement=agreement,
-            title=f"{recipe} together",
-            action=Action.TRAIN,
-            purpose="research",
-            recipe=recipe,
-            code=code_digest(recipe),
-            params=params,
-            inputs={},
-            offers=offers,
-            minimum=2,
-            rounds=rounds,
-            codec=program.codec(len(offers)),
-            length=program.length,
-            initial=digest_model(program.initial()),
-            round_ms=self.round_ms,
-            outputs=program.outputs,
-            last=last_form(program, len(offers)),
+    def plan(
+        self,
+        agreement: Digest,
+        recipe: str,
+        rounds: int,
+        params: Mapping[str, str],
+        inputs: Mapping[str, Model] | None = None,
+        **fields: Any,
+    ) -> RunPlan:
+        """A plan over everybody's data, not yet said; its inputs are at the center."""
+        for model in (inputs or {}).values():
+            self.session(self.members[0]).center.put_blob(digest_model(model), model_bytes(model))
+        offers = {str(record.member): record.id for record in self.state().zones.offers.values()}
+        return run_plan(
+            agreement, offers, recipe, params, inputs, **{"rounds": rounds, "round_ms": self.round_ms, **fields}
         )
-        return self.say(self.members[0], plan)
+
+    def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str], **fields: Any) -> Digest:
+        """Plan a run over everybody's data; its id."""
+        return self.say(self.members[0], self.plan(agreement, recipe, rounds, params, **fields))
 
     def wait_for_model(self, run: Digest, timeout_s: float = 120.0) -> Digest:
         """The model that a run ends with.
@@ -264,24 +246,23 @@ class ProcessBloc:
         raise Unavailable("not-reached", f"not reached in {timeout_s} s; see the logs in {self.folder}")
 
     def _found(self) -> None:
-        with ThreadPoolExecutor(len(self._tables)) as pool:
-            list(pool.map(self._make_zone, self._tables))
-        records = [
-            argument for member in self._tables for argument in ("--member", f"{self._home(member)}/member.json")
-        ]
+        with ThreadPoolExecutor(len(self._data)) as pool:
+            list(pool.map(self._make_zone, self._data))
+        records = [argument for member in self._data for argument in ("--member", f"{self._home(member)}/member.json")]
         names = ["--name", "Bloc", "--origin", ORIGIN, "--host", self.host]
         _serai("center", "init", "--home", self._home("center"), *names, *records)
         self.start("center")
-        with ThreadPoolExecutor(len(self._tables)) as pool:
-            list(pool.map(self._join, self._tables))
-            list(pool.map(self.start, self._tables))
+        with ThreadPoolExecutor(len(self._data)) as pool:
+            list(pool.map(self._join, self._data))
+            list(pool.map(self.start, self._data))
 
     def _make_zone(self, member: str) -> None:
-        rows = self._tables[member]
-        self._write_table(member, rows)
         who = ["--member", member, "--name", member, "--jurisdiction", "XX"]
         _serai("zone", "init", "--home", self._home(member), *who)
-        self._add_dataset(member, len(rows[0]) - 1)
+        rows = self._data[member]
+        dataset = self._write_text(member, rows) if isinstance(rows, str) else self._write_table(member, rows)
+        with (self.folder / member / "zone.toml").open("a", encoding="utf-8") as file:
+            file.write(f'\n[datasets.rows]\ntitle = "rows"\ntest_share = [1, 4]\n{dataset}')
 
     def _join(self, member: str) -> None:
         charter = f"{self._home('center')}/charter.json"
@@ -305,19 +286,17 @@ class ProcessBloc:
     def _home(self, name: str) -> str:
         return str(self.folder / name)
 
-    def _write_table(self, member: str, rows: Rows) -> None:
-        header = [*(f"x{number}" for number in range(len(rows[0]) - 1)), "label"]
-        with (self.folder / f"{member}.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
+    def _write_text(self, member: str, text: str) -> str:
+        path = self.folder / f"{member}.txt"
+        path.write_text(text, encoding="utf-8")
+        return f'kind = "text"\npath = "{path}"\n'
 
-    def _add_dataset(self, member: str, width: int) -> None:
+    def _write_table(self, member: str, rows: Rows) -> str:
+        path, width = self.folder / f"{member}.csv", len(rows[0]) - 1
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([[*(f"x{number}" for number in range(width)), "label"], *rows])
         features = ", ".join(f'{{name = "x{n}", column = "x{n}", kind = "number"}}' for n in range(width))
-        text = (
-            f'\n[datasets.rows]\ntitle = "rows"\npath = "{self.folder / member}.csv"\n'
-            f'label = {{column = "label", above = 0}}\ntest_share = [1, 4]\nfeatures = [{features}]\n'
-        )
-        with (self.folder / member / "zone.toml").open("a", encoding="utf-8") as file:
-            file.write(text)
+        return f'path = "{path}"\nlabel = {{column = "label", above = 0}}\nfeatures = [{features}]\n'
 
 
 def _serai(*arguments: str) -> None:

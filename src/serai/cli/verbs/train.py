@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from serai.cli.find import find_id
+from serai.cli.inputs import put_input, read_input, text_model
 from serai.cli.output import count, emit, home_option, json_option, short
 from serai.cli.planning import Wish, plan_run
 from serai.cli.plots import format_bytes
@@ -108,6 +109,19 @@ def run(
         f"{count(plan.rounds, 'round')} of {count(plan.length, 'value')}, sums of at least {plan.minimum}."
     )
     emit({"run": said.id, "entry": said.index, "invited": sorted(plan.offers)}, text, as_json=as_json)
+
+
+@click.command("input")
+@home_option
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--text", "is_text", is_flag=True, help="Public texts, joined to one array; otherwise one model.")
+@json_option
+def input_(home: Path, files: tuple[Path, ...], *, is_text: bool, as_json: bool) -> None:
+    """Bring a public model or texts to the center, for plans to name with ``--input``; everybody can read it."""
+    model = text_model(files) if is_text else read_input(files)
+    digest, size_bytes = put_input(open_session(home), model)
+    text = f"{digest}\n{format_bytes(size_bytes)}. Name it in a plan: --input NAME=DIGEST"
+    emit({"digest": digest, "size_bytes": size_bytes}, text, as_json=as_json)
 
 
 @click.command()
