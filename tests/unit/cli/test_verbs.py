@@ -27,7 +27,20 @@ def test_the_verbs_of_a_first_day_are_all_there():
         *("center init", "center start"),
         *(f"zone {verb}" for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")),
         *("recipe pack", "recipe approve"),
-        *("propose", "vote", "sign", "withdraw", "run", "release", "log", "explain", "audit", "demo", "completion"),
+        *(
+            "propose",
+            "vote",
+            "sign",
+            "withdraw",
+            "run",
+            "input",
+            "release",
+            "log",
+            "explain",
+            "audit",
+            "demo",
+            "completion",
+        ),
     }
 
 
