@@ -3,7 +3,7 @@
 # and hashes in requirements/*.txt.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fmt lint types imports test test-long docs map sizes bench bench-peers bench-netem lock clean
+.PHONY: help setup demo extras check fmt lint types imports test test-long docs map sizes bench bench-peers bench-netem lock clean
 
 V := .venv
 # The first Python that the lock has wheels for; failing that, whatever python3 is, if it is new enough.
@@ -23,6 +23,8 @@ setup: $(V)/.dev $(V)/.demo ## Make .venv with everything that the other verbs n
 
 demo: $(V)/.demo ## Four hospitals found a center and train together (options: make demo DEMO="...")
 	@$(V)/bin/serai demo $(DEMO)
+
+extras: $(V)/.extras ## PyTorch, Opacus and the privacy accountant, without which some tests and benchmarks skip
 
 check: lint types imports test ## What must be green before a change travels
 
@@ -101,6 +103,10 @@ $(V)/.runtime: requirements/runtime.txt pyproject.toml $(V)/.build
 
 $(V)/.demo: requirements/demo.txt $(V)/.runtime
 	@$(PIP) $(LOCKED) -r requirements/demo.txt
+	@touch $@
+
+$(V)/.extras: pyproject.toml $(V)/.runtime
+	@$(PIP) install --no-build-isolation -e '.[torch,privacy]'
 	@touch $@
 
 $(V)/.dev: requirements/dev.txt $(V)/.runtime

@@ -96,8 +96,7 @@ class FarBloc(ProcessBloc):
     host = "0.0.0.0"  # noqa: S104  # every address of its own namespace: nothing else is there
 
     def __init__(self, folder: Path, texts: dict[str, str], spaces: Sequence[str], addresses: Sequence[str]) -> None:
-        super().__init__(folder, {member: [[0.0, 0]] for member in texts}, round_ms=900_000)
-        self._texts = texts
+        super().__init__(folder, texts, round_ms=900_000)
         self._spaces = dict(zip(texts, spaces, strict=True))
         self._addresses = dict(zip(texts, addresses, strict=True))
 
@@ -113,17 +112,6 @@ class FarBloc(ProcessBloc):
     def center_url(self, member: str) -> str:
         """The center as the member sees it."""
         return f"http://{self._addresses[member]}:{self.url.rsplit(':', 1)[-1]}"
-
-    def _write_table(self, member: str, _rows: object) -> None:
-        (self.folder / f"{member}.txt").write_text(self._texts[member], encoding="utf-8")
-
-    def _add_dataset(self, member: str, _width: int) -> None:
-        text = (
-            f'\n[datasets.rows]\ntitle = "text"\nkind = "text"\npath = "{self.folder / member}.txt"\n'
-            f"test_share = [1, 20]\n"
-        )
-        with (self.folder / member / "zone.toml").open("a", encoding="utf-8") as file:
-            file.write(text)
 
 
 class Watch:
