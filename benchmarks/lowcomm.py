@@ -123,7 +123,7 @@ def draw(text: np.ndarray, count: int, generator: np.random.Generator) -> np.nda
 
 def rates_of(peak: float, steps: int) -> list[float]:
     """The learning rate of every step of a run, as the recipe has it."""
-    return Pace(lr=peak, steps=steps, warm=WARM, total=steps).rates(0)
+    return Pace(lr=peak, steps=steps, warm=WARM, rounds=1).rates(0)
 
 
 def load_base(corpora: tuple[Corpus, ...], steps: int, cache: Path) -> Model:
@@ -206,7 +206,7 @@ def run_joint(arm: Arm, base: Model, corpora: tuple[Corpus, ...], folder: Path) 
             context = Context(round=number, seed=seed, member=name, memory=memories[name])
             vectors[name] = recipe.contribute(model, part, context)
         model = recipe.combine(model, exchange.sum(codec, vectors, number), len(data))
-        rho, step = model[GAIN].tolist()
+        rho, step = model[GAIN][0].tolist()
         print(f"H={arm.every}, round {number}: rho {rho:.2f}, effective step {step:.2f}", file=sys.stderr, flush=True)
     return model, exchange.uplink
 

@@ -18,6 +18,7 @@ from serai.kernel.ids import MemberId
 from serai.recipes.archive import pack
 from serai.recipes.registry import build
 from serai.training.methods import Context, Data, Overlapping, Sent, TwoPhased
+from serai.training.tensors import model_bytes
 
 LIMITS = Limits(memory_mb=1024, call_s=20, scratch_mb=8)
 HASTY = replace(LIMITS, call_s=2)
@@ -448,3 +449,24 @@ def test_figures_are_whole_numbers_by_known_names(bad):
     assert _figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
     with pytest.raises(Malformed):
         _figures(bad)
+
+
+def test_a_recipe_of_ours_trains_ahead_behind_the_fence_as_it_does_in_process(programs, data):
+    params = {"features": "3", "hidden": "4", "rounds": "2", "steps": "6", "ahead": "4", "last_levels": "7"}
+    program, plain = programs.open(Source(recipe="mlp", params=params, inputs={})), build("mlp", params, {})
+    try:
+        results = []
+        for recipe in (program.recipe, plain):
+            model, first = recipe.initial(), replace(context(), rounds=2)
+            vector = recipe.contribute(model, data, first)
+            ahead = replace(context(1), done=1, rounds=2, memory=first.memory, figures={})
+            recipe.train_ahead(model, data, ahead)
+            model = recipe.combine(model, vector, 1)
+            last = replace(ahead, sent=Sent(summed=True))
+            results.append((recipe.contribute(model, data, last).tobytes(), model_bytes(last.memory), last.figures))
+            assert last.figures["steps"] == 6
+        assert results[0] == results[1]
+        assert (program.recipe.ahead, program.recipe.last_length) == (4, 21)
+        assert program.recipe.last_codec(3) == plain.last_codec(3)
+    finally:
+        program.close()

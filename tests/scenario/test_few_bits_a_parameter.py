@@ -5,7 +5,7 @@ import pytest
 
 from serai.state import outcome_of
 from serai.testing.federation import Federation
-from serai.training.lowcomm import GAIN, SCALE
+from serai.training.lowcomm import DONE, GAIN, SCALE
 from serai.training.tensors import read_model
 
 
@@ -39,4 +39,24 @@ def test_four_members_train_a_network_in_ternary_digits(bloc):
     model = read_model(member.zone.blobs.path(outcome.model).read_bytes())
     assert np.isfinite(model[GAIN]).all()
     assert len(set(model[SCALE].tolist())) > 1, "the scales follow each block's updates"
+    assert not bloc.state.void
+
+
+def test_fragments_travel_in_turn_while_members_train_on_and_the_last_round_brings_everything(bloc):
+    params = {"features": "2", "hidden": "16", "steps": "15", "rounds": "5", "lr": "0.02"}
+    params |= {"fragments": "2", "ahead": "10", "last_levels": "7"}
+    run = bloc.train(bloc.agree(), "mlp", rounds=5, params=params)
+    bloc.settle()
+
+    outcome = outcome_of(bloc.state, run, bloc.state.now)
+    assert outcome is not None
+    assert outcome.model is not None
+    plan = bloc.state.runs.plans[run].plan
+    assert plan.last is not None
+    assert plan.last.length == 65, "every parameter and no report"
+    assert plan.length < 65 / 2 + 20
+    model = read_model(bloc.members["bern"].zone.blobs.path(outcome.model).read_bytes())
+    assert model[DONE].tolist() == [5]
+    this = next(this for this in bloc.state.rounds.rounds.values() if this.done == 4)
+    assert {upload.body.figures.get("steps") for upload in this.uploads.values()} == {15}
     assert not bloc.state.void

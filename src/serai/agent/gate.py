@@ -21,19 +21,27 @@ from serai.zones.facts import Output
 from serai.zones.policy import Policy, select_terms
 
 
-def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, length: int) -> None:
-    """Judge a vector of ``length`` values that is about to be sent, for the first time or again.
+def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> None:
+    """Judge a vector that is about to be sent, for the first time or again.
+
+    Args:
+        zone: the member's side of everything.
+        run: the run it is for.
+        view: the newest there is.
+        prepared: the run's program and rows.
+        lengths: values in the vector, and values that the plan has for its round.
 
     Raises:
         Refused: it may not leave; the message gives every reason and its clause.
 
     """
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
+    length, declared = lengths
     measured = Measured(output=kind, rows=len(prepared.data.x), length=length, secure_sum=True)
     egress = Egress(
         at=view.state.now,
         declared=prepared.facts,
-        declared_length=run.plan.length,
+        declared_length=declared,
         measured=measured,
         policies=_policies(zone, run, view),
         kill_switch=_kill_switch(zone),

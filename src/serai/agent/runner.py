@@ -172,7 +172,8 @@ class Runner:
         if upload is None or not zone.blobs.has(upload.blob):
             upload, figures = self._contribute(run, job, this, view)
         else:
-            let_vector_out(zone, run, view, active.prepared, job.length)  # a grant may have ended since it was made
+            # A grant may have ended since it was made.
+            let_vector_out(zone, run, view, active.prepared, (job.length, job.length))
         if job.threshold:
             privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
         with active.watch.exchanging():
@@ -196,7 +197,7 @@ class Runner:
         vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
-        let_vector_out(zone, run, view, active.prepared, vector.size)
+        let_vector_out(zone, run, view, active.prepared, (vector.size, job.length))
         upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
         active.drop_ahead()
         figures = {**context.figures, **times, "steps": steps, "sent_bytes": upload.size_bytes}

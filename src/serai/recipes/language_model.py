@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Missing, Refused
-from serai.recipes.low_communication import read_lowcomm, read_pace
+from serai.recipes.low_communication import Steps, Train, read_pace, read_rounds
 from serai.recipes.parameters import Parameters
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
-from serai.training.lowcomm import Layout
+from serai.training.fragments import Layout
 from serai.training.methods import Context, Data, Vector
 from serai.training.tensors import Model
 
@@ -41,9 +41,8 @@ class LanguageModel:
     from round to round and are never sent (averaging them, or starting them anew, costs loss).
 
     Settings: ``width``, ``layers``, ``heads``, ``context``; ``batch`` sequences a step;
-    ``anchor_fraction`` of them from the public text; ``lr``, ``steps`` a round,
-    ``rounds`` of the run, ``warm_steps``; ``seed`` of the start; ``evaluated_bytes``
-    at most; and those of ``low_communication``.
+    ``anchor_fraction`` of them from the public text; ``seed`` of the start;
+    ``evaluated_bytes`` at most; and those of ``low_communication``.
     Inputs: ``start``, a model to start from; ``anchor``, public text.
 
     Args:
@@ -68,9 +67,9 @@ class LanguageModel:
         anchor_fraction = settings.number("anchor_fraction", "0", Fraction(0), Fraction(1))
         self._anchored = int(self._batch * anchor_fraction + Fraction(1, 2))
         self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
-        self._pace = read_pace(settings, "0.001")
+        pace = read_pace(settings, "0.001")
         layout = Layout(shapes=shapes_of(self._shape), by_row=frozenset({"embedding"}))
-        self._rounds = read_lowcomm(settings, layout, self._pace)
+        self._rounds = read_rounds(settings, layout, pace)
         seed = settings.integer("seed", 0, 0, 2**63)
         settings.finish()
         self._anchor = _anchor_from(inputs, self._shape, needed=self._anchored > 0)
@@ -78,25 +77,38 @@ class LanguageModel:
 
     @property
     def length(self) -> int:
-        """A digit for each parameter, and the blocks' reports."""
+        """A digit for each parameter that travels at once, and the blocks' reports."""
         return self._rounds.length
+
+    @property
+    def last_length(self) -> int:
+        """A digit for each parameter, if the last round is to bring every one."""
+        return self._rounds.last_length
+
+    @property
+    def ahead(self) -> int:
+        """Local steps taken while a vector travels."""
+        return self._rounds.ahead
 
     def codec(self, members: int) -> Codec:
         """Digits, as many to a ring element as fit."""
         return self._rounds.codec(members)
+
+    def last_codec(self, members: int) -> Codec | None:
+        """The last round's digits; None if it is like the others."""
+        return self._rounds.last_codec(members)
 
     def initial(self) -> Model:
         """The model to start from, or a fresh one."""
         return self._rounds.initial(self._start)
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """Local steps from the global model, quantised."""
-        from serai.recipes.transformer import InnerAdamW, Transformer  # noqa: PLC0415  # torch takes seconds to load
+        """Local steps from the global model and this member's offset, quantised."""
+        return self._rounds.contribute(model, context, self._trainer(data, context))
 
-        engine = Transformer(self._shape)
-        engine.write(model)
-        engine.train(self._batches(data, context), self._pace.rates(context.round), InnerAdamW(), context.memory)
-        return self._rounds.message(model, engine.read(), context.memory)
+    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
+        """The next round's first steps, while the vector travels."""
+        self._rounds.train_ahead(model, context, self._trainer(data, context))
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
@@ -111,9 +123,21 @@ class LanguageModel:
         nats, predicted = engine.nats(_windows(data.test_text[: self._evaluated], self._shape.context))
         return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
 
+    def _trainer(self, data: Data, context: Context) -> Train:
+        from serai.recipes.transformer import InnerAdamW, Transformer  # noqa: PLC0415  # torch takes seconds to load
+
+        def train(start: Model, steps: Steps) -> tuple[Model, float]:
+            engine = Transformer(self._shape)
+            engine.write(start)
+            batches = steps.of(self._batches(data, context))
+            loss = engine.train(batches, steps.rates, InnerAdamW(), context.memory)
+            return engine.read(), loss
+
+        return train
+
     def _batches(self, data: Data, context: Context) -> Iterator[Text]:
         generator = context.generator()
-        for _ in range(self._pace.steps):
+        while True:
             own = _draw(data.text, self._batch - self._anchored, self._shape.context, generator)
             public = _draw(self._anchor, self._anchored, self._shape.context, generator)
             yield np.concatenate((own, public))

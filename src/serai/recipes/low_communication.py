@@ -1,17 +1,39 @@
-"""The settings of low-communication training that recipes share.
+"""The settings of low-communication training that recipes share, and its rounds around any local training.
 
-``levels`` (L: a digit is -L to L), ``quantile_step`` (in root mean squares; the best
-one for normal updates unless given), ``feedback`` (``yes`` or ``no``), ``outer_lr`` and
-``momentum`` (0 for plain averaging, which is right below about fifteen rounds).
+How a member trains: ``lr``, the peak; ``steps`` a round, unless the round's opening says how many; ``rounds``
+of the run, as many as the plan has; ``warm_steps``, over which the rate rises; ``ahead``, steps of the next
+round that a member takes while its vector travels.
+
+What travels: ``levels`` (L: a digit is -L to L), ``quantile_step`` (in root mean squares; the best
+one for normal updates unless given), ``feedback`` (``yes`` or ``no``); ``fragments``, parts of the model
+that travel in turn; ``last_levels``, L of a last round in which every parameter travels (``none`` for a
+last round like the others; with several fragments that loses what members learnt since each one's turn).
+
+What is done with it: ``outer_lr``; ``momentum`` (0 for plain averaging), which begins to count after
+``warm_momentum`` rounds of a fragment.
 """
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
+from typing import Final, TypeAlias, TypeVar
 
+from serai.aggregation.codec import Codec
 from serai.recipes.parameters import Parameters
-from serai.training.lowcomm import STEPS, Layout, LowComm, Quantiser
+from serai.training.fragments import Layout
+from serai.training.lowcomm import LowComm, Schedule, rounds_in
+from serai.training.methods import Context, Vector
+from serai.training.offsets import Offsets
 from serai.training.outer import Averaging, Nesterov
+from serai.training.quantiser import STEPS, Quantiser
+from serai.training.tensors import Model
+
+T = TypeVar("T")
+
+MAX_STEPS: Final = 10**6
+_MAX_FRAGMENTS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,31 +42,146 @@ class Pace:
 
     Attributes:
         lr: peak learning rate of the local optimizer.
-        steps: H, local steps a round.
-        warm: steps over which the rate rises, counted over the whole run.
-        total: steps of the whole run, at whose end the rate has fallen to a tenth.
+        steps: H, local steps a round, unless its opening says how many.
+        rounds: of the whole run, at whose end the rate has fallen to a tenth.
+        warm: steps over which the rate rises, counted over the whole run in rounds of ``steps``.
+        ahead: steps of the next round that are taken while a vector travels.
 
     """
 
     lr: float
     steps: int
-    warm: int
-    total: int
+    rounds: int
+    warm: int = 0
+    ahead: int = 0
 
-    def rates(self, round_number: int) -> list[float]:
-        """The learning rates of one round's steps."""
-        first = round_number * self.steps
-        return [self._rate(step) for step in range(first, first + self.steps)]
+    def rates(self, done: int, steps: int | None = None) -> list[float]:
+        """The learning rates of one round's steps.
 
-    def _rate(self, step: int) -> float:
-        if step < self.warm:
-            return self.lr * (step + 1) / self.warm
-        share = min(1.0, (step - self.warm) / max(1, self.total - self.warm))
+        They follow the progress of the run, so that members who take more steps
+        a round, or fewer, have the same rate at the same time.
+
+        Args:
+            done: rounds before it.
+            steps: how many it has here; H if None.
+
+        """
+        count = self.steps if steps is None else steps
+        width = self.steps / count
+        return [self._rate(done * self.steps + step * width, width) for step in range(count)]
+
+    def _rate(self, at: float, width: float) -> float:
+        if at < self.warm:
+            return min(self.lr, self.lr * (at + width) / self.warm)
+        share = min(1.0, (at - self.warm) / max(1, self.steps * self.rounds - self.warm))
         return self.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Local steps to take now.
+
+    Attributes:
+        first: which step of the round they begin with.
+        rates: the learning rate of each.
+
+    """
+
+    first: int
+    rates: list[float]
+
+    def of(self, batches: Iterable[T]) -> Iterator[T]:
+        """Their batches out of a round's."""
+        return islice(batches, self.first, self.first + len(self.rates))
+
+
+Train: TypeAlias = Callable[[Model, Steps], tuple[Model, float]]
+"""From some parameters, steps: the parameters after them, and the mean loss before each, nats."""
+
+
+class Rounds:
+    """Low-communication rounds around local training.
+
+    Args:
+        lowcomm: what travels, and what is done with it.
+        pace: how members train.
+
+    """
+
+    def __init__(self, lowcomm: LowComm, pace: Pace) -> None:
+        self._lowcomm = lowcomm
+        self._pace = pace
+
+    @property
+    def length(self) -> int:
+        """Values in a vector."""
+        return self._lowcomm.length
+
+    @property
+    def last_length(self) -> int:
+        """Values in the last round's vector."""
+        return self._lowcomm.last_length
+
+    @property
+    def ahead(self) -> int:
+        """Local steps taken ahead."""
+        return self._pace.ahead
+
+    def codec(self, members: int) -> Codec:
+        """Digits, as many to a ring element as fit."""
+        return self._lowcomm.codec(members)
+
+    def last_codec(self, members: int) -> Codec | None:
+        """The last round's digits; None if it is like the others."""
+        return self._lowcomm.last_codec(members)
+
+    def initial(self, start: Model) -> Model:
+        """A model of these parameters and what rounds keep in it."""
+        return self._lowcomm.initial(start)
+
+    def combine(self, model: Model, total: Vector, members: float) -> Model:
+        """One outer step along the mean of the members' updates."""
+        return self._lowcomm.combine(model, total, members)
+
+    def contribute(self, model: Model, context: Context, train: Train) -> Vector:
+        """The steps of a round that were not taken ahead, quantised.
+
+        Raises:
+            Refused: the local model is not finite, or the plan has not as many rounds as the recipe.
+
+        """
+        taken, nats = Offsets(context).ahead
+        steps = Steps(taken, self._pace.rates(rounds_in(model), self._steps(context))[taken:])
+        local, loss = self._lowcomm.begin(model, context), 0.0
+        if steps.rates:
+            local, loss = train(local, steps)
+        vector = self._lowcomm.message(model, local, context)
+        count = taken + len(steps.rates)
+        mean = (taken * nats + len(steps.rates) * loss) / count
+        context.figures["steps"] = count
+        if math.isfinite(mean):
+            context.figures["micronats"] = round(mean * 10**6)
+        return vector
+
+    def train_ahead(self, model: Model, context: Context, train: Train) -> None:
+        """Take the first steps of the next round from where this member stood when its vector left.
+
+        Raises:
+            Refused: the local model is not finite.
+
+        """
+        count = min(self._pace.ahead, self._steps(context))
+        if count and not Offsets(context).ahead[0]:
+            steps = Steps(0, self._pace.rates(rounds_in(model) + 1, self._steps(context))[:count])
+            local, loss = train(self._lowcomm.begin_ahead(model, context), steps)
+            self._lowcomm.keep_ahead(model, local, context, count, loss)
+
+    def _steps(self, context: Context) -> int:
+        return context.steps or self._pace.steps
+
+
 def read_pace(settings: Parameters, lr: str) -> Pace:
-    """Read ``lr``, ``steps``, ``rounds`` and ``warm_steps``.
+    """Read ``lr``, ``steps``, ``rounds``, ``warm_steps`` and ``ahead``.
 
     Args:
         settings: the plan's params.
@@ -54,16 +191,17 @@ def read_pace(settings: Parameters, lr: str) -> Pace:
         Malformed: a setting is out of range.
 
     """
-    steps = settings.integer("steps", 50, 1, 10**6)
+    steps = settings.integer("steps", 50, 1, MAX_STEPS)
     return Pace(
         lr=float(settings.number("lr", lr, Fraction(1, 10**9), Fraction(10))),
         steps=steps,
+        rounds=settings.integer("rounds", None, 1, 10**6),
         warm=settings.integer("warm_steps", 0, 0, 10**9),
-        total=steps * settings.integer("rounds", None, 1, 10**6),
+        ahead=settings.integer("ahead", 0, 0, steps),
     )
 
 
-def read_lowcomm(settings: Parameters, layout: Layout, pace: Pace) -> LowComm:
+def read_rounds(settings: Parameters, layout: Layout, pace: Pace) -> Rounds:
     """Read how updates are quantised and applied.
 
     Raises:
@@ -80,4 +218,16 @@ def read_lowcomm(settings: Parameters, layout: Layout, pace: Pace) -> LowComm:
     lr = float(settings.number("outer_lr", "1", Fraction(0), Fraction(10)))
     momentum = float(settings.number("momentum", "0", Fraction(0), Fraction(99, 100)))
     optimizer = Nesterov(lr=lr, momentum=momentum) if momentum else Averaging(lr=lr)
-    return LowComm(layout, quantiser, optimizer, pace.lr * math.sqrt(pace.steps))
+    schedule = _read_schedule(settings, layout, pace)
+    first_rms = pace.lr * math.sqrt(pace.steps * schedule.fragments)
+    return Rounds(LowComm(layout, quantiser, optimizer, first_rms, schedule), pace)
+
+
+def _read_schedule(settings: Parameters, layout: Layout, pace: Pace) -> Schedule:
+    last = settings.choice("last_levels", "none", ("none", *map(str, STEPS)))
+    return Schedule(
+        fragments=settings.integer("fragments", 1, 1, min(layout.values, _MAX_FRAGMENTS)),
+        plain=settings.integer("warm_momentum", 15, 0, MAX_STEPS),
+        last=None if last == "none" else Quantiser(levels=int(last), step=STEPS[int(last)], feedback=False),
+        rounds=pace.rounds,
+    )

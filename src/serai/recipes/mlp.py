@@ -6,7 +6,7 @@ whose machines have none.
 """
 
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from fractions import Fraction
 from typing import ClassVar, Final, TypeAlias
 
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Refused
-from serai.recipes.low_communication import read_lowcomm, read_pace
+from serai.recipes.low_communication import Steps, Train, read_pace, read_rounds
 from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
-from serai.training.lowcomm import Layout
+from serai.training.fragments import Layout
 from serai.training.methods import Context, Data, Vector, classification_counts
 from serai.training.tensors import Model, Tensor
 
@@ -37,9 +37,8 @@ class Mlp:
     The model: ``hidden_weight (features, hidden)``, ``hidden_bias (hidden,)``,
     ``out_weight (hidden,)``, ``out_bias (1,)``, float32, and what low-communication rounds keep.
 
-    Settings: ``features``, ``hidden``; ``batch`` rows a step; ``decay``; ``lr``, ``steps``
-    a round, ``rounds`` of the run, ``warm_steps``; ``seed`` of the start; and those of
-    ``low_communication``.
+    Settings: ``features``, ``hidden``; ``batch`` rows a step; ``decay``; ``seed`` of the
+    start; and those of ``low_communication``.
     Inputs: ``moments``, to standardise; ``start``, a model to start from.
 
     Args:
@@ -57,7 +56,7 @@ class Mlp:
         hidden = settings.integer("hidden", 32, 1, 1_000_000)
         self._batch = settings.integer("batch", 32, 1, 2**20)
         self._decay = float(settings.number("decay", "0.01", Fraction(0), Fraction(1)))
-        self._pace = read_pace(settings, "0.01")
+        pace = read_pace(settings, "0.01")
         shapes = {
             "hidden_bias": (hidden,),
             "hidden_weight": (self._features, hidden),
@@ -65,7 +64,7 @@ class Mlp:
             "out_weight": (hidden,),
         }
         layout = Layout(shapes=shapes)
-        self._rounds = read_lowcomm(settings, layout, self._pace)
+        self._rounds = read_rounds(settings, layout, pace)
         seed = settings.integer("seed", 0, 0, 2**63)
         settings.finish()
         self._scale = scale_from(inputs, self._features)
@@ -73,28 +72,38 @@ class Mlp:
 
     @property
     def length(self) -> int:
-        """A digit for each parameter, and the blocks' reports."""
+        """A digit for each parameter that travels at once, and the blocks' reports."""
         return self._rounds.length
+
+    @property
+    def last_length(self) -> int:
+        """A digit for each parameter, if the last round is to bring every one."""
+        return self._rounds.last_length
+
+    @property
+    def ahead(self) -> int:
+        """Local steps taken while a vector travels."""
+        return self._rounds.ahead
 
     def codec(self, members: int) -> Codec:
         """Digits, as many to a ring element as fit."""
         return self._rounds.codec(members)
+
+    def last_codec(self, members: int) -> Codec | None:
+        """The last round's digits; None if it is like the others."""
+        return self._rounds.last_codec(members)
 
     def initial(self) -> Model:
         """The model to start from, or small weights."""
         return {**self._rounds.initial(self._start), **self._scale}
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """Local steps from the global model, quantised."""
-        if not len(data.x):
-            raise Refused("rows-range", "expected at least one training row, got none")
-        x, y = scaled(model, data.x, self._features).astype(np.float32), data.y.astype(np.float32)
-        local = {name: model[name].astype(np.float32) for name in self._rounds.layout.names}
-        generator = context.generator()
-        for rate in self._pace.rates(context.round):
-            rows = generator.integers(0, len(x), self._batch)
-            _adamw(local, _gradients(local, x[rows], y[rows]), context.memory, (rate, self._decay))
-        return self._rounds.message(model, local, context.memory)
+        """Local steps from the global model and this member's offset, quantised."""
+        return self._rounds.contribute(model, context, self._trainer(model, data, context))
+
+    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
+        """The next round's first steps, while the vector travels."""
+        self._rounds.train_ahead(model, context, self._trainer(model, data, context))
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
@@ -105,6 +114,26 @@ class Mlp:
         x = scaled(model, data.test_x, self._features).astype(np.float32)
         return classification_counts(_forward(model, x)[1] > 0, data.test_y)
 
+    def _trainer(self, model: Model, data: Data, context: Context) -> Train:
+        if not len(data.x):
+            raise Refused("rows-range", "expected at least one training row, got none")
+        x, y = scaled(model, data.x, self._features).astype(np.float32), data.y.astype(np.float32)
+
+        def train(start: Model, steps: Steps) -> tuple[Model, float]:
+            local, nats = dict(start), 0.0
+            for rate, rows in zip(steps.rates, steps.of(self._batches(len(x), context)), strict=True):
+                loss, gradients = _loss_and_gradients(local, x[rows], y[rows])
+                nats += loss
+                _adamw(local, gradients, context.memory, (rate, self._decay))
+            return local, nats / len(steps.rates)
+
+        return train
+
+    def _batches(self, count: int, context: Context) -> Iterator[npt.NDArray[np.int64]]:
+        generator = context.generator()
+        while True:
+            yield generator.integers(0, count, self._batch)
+
 
 def _forward(model: Model, x: Array32) -> tuple[Array32, Array32]:
     """The hidden layer ``(n, hidden)`` and the log-odds ``(n,)``."""
@@ -112,13 +141,15 @@ def _forward(model: Model, x: Array32) -> tuple[Array32, Array32]:
     return hidden, hidden @ model["out_weight"] + model["out_bias"]
 
 
-def _gradients(model: Model, x: Array32, y: Array32) -> dict[str, Array32]:
-    """Of the mean log-loss."""
+def _loss_and_gradients(model: Model, x: Array32, y: Array32) -> tuple[float, dict[str, Array32]]:
+    """The mean log-loss, nats, and its gradients."""
     hidden, odds = _forward(model, x)
     with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
         error = (1 / (1 + np.exp(-odds)) - y) / np.float32(len(x))
+    with np.errstate(invalid="ignore"):  # a model that diverged is refused when its round ends
+        nats = float(np.mean(np.logaddexp(0, odds) - y * odds))
     back = np.outer(error, model["out_weight"]) * (hidden > 0)
-    return {
+    return nats, {
         "hidden_bias": back.sum(axis=0),
         "hidden_weight": x.T @ back,
         "out_bias": error.sum(keepdims=True),

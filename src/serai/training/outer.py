@@ -131,5 +131,31 @@ def outer_step(optimizer: OuterOptimizer, model: Model, gradients: Mapping[str, 
     return {**model, **after}
 
 
+def outer_step_within(
+    optimizer: OuterOptimizer, model: Model, name: str, within: slice, gradient: Array
+) -> dict[str, Tensor]:
+    """One parameter and its slots after a step on some of its values; the others stay as they are.
+
+    Args:
+        optimizer: the outer optimizer.
+        model: parameters and outer state.
+        name: of the parameter.
+        within: which of its values, end to end.
+        gradient: mean pseudo-gradient of those, ``float64``.
+
+    """
+    names = {slot: _slot_name(slot, name) for slot in optimizer.slots}
+    change, kept = optimizer.update(gradient, {slot: model[key].reshape(-1)[within] for slot, key in names.items()})
+    stepped = (model[name].reshape(-1)[within].astype(np.float64) + change).astype(model[name].dtype)
+    after = {name: _replaced(model[name], within, stepped)}
+    return {**after, **{names[slot]: _replaced(model[names[slot]], within, value) for slot, value in kept.items()}}
+
+
+def _replaced(tensor: Tensor, within: slice, values: Tensor) -> Tensor:
+    after = tensor.copy()
+    after.reshape(-1)[within] = values
+    return after
+
+
 def _slot_name(slot: str, name: str) -> str:
     return f"{PREFIX}{slot}/{name}"

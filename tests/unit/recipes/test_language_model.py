@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from serai.recipes.language_model import LanguageModel
 from serai.recipes.low_communication import Pace
 from serai.recipes.registry import code_digest, source_of
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
-from serai.training.methods import Context, Data
+from serai.training.methods import Context, Data, Sent
+from serai.training.offsets import Offsets
 from serai.training.tensors import digest_model, model_bytes, read_model
 
 needs_torch = pytest.mark.skipif(
@@ -92,7 +94,7 @@ def test_every_start_is_the_same_and_small():
 
 
 def test_the_rate_rises_then_falls_over_the_whole_run_not_over_a_round():
-    pace = Pace(lr=1.0, steps=10, warm=5, total=40)
+    pace = Pace(lr=1.0, steps=10, warm=5, rounds=4)
     rates = [rate for number in range(4) for rate in pace.rates(number)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert all(later <= earlier for earlier, later in pairwise(rates[5:]))
@@ -100,23 +102,64 @@ def test_the_rate_rises_then_falls_over_the_whole_run_not_over_a_round():
     assert pace.rates(9) == pytest.approx([0.1] * 10)
 
 
-@needs_torch
-def test_members_of_one_language_each_learn_both():
-    recipe = LanguageModel(PARAMS, {})
-    model, memories = recipe.initial(), [{}, {}]
-    before = [recipe.evaluate(model, data) for data in DATA]
-    codec = recipe.codec(2)
+def train_together(**params):
+    """The model after six rounds of two members, as good as known vectors and masks would make it."""
+    recipe = LanguageModel(PARAMS | params, {})
+    model, memories, sent = recipe.initial(), [{}, {}], None
     for number in range(6):
-        total = codec.ring.zeros(codec.lanes)
+        is_last, vectors = number == 5, []
+        codec = (recipe.last_codec(2) if is_last else None) or recipe.codec(2)
         for member, data in enumerate(DATA):
-            vector = recipe.contribute(model, data, context_of(number, str(member), memories[member]))
+            at = context_of(number, str(member), memories[member])
+            at = replace(at, done=number, rounds=6, sent=sent)
+            vectors.append(recipe.contribute(model, data, at))
+            if not is_last:
+                following = context_of(number + 1, str(member), memories[member])
+                recipe.train_ahead(model, data, replace(following, done=number + 1, rounds=6))
+        total, sent = codec.ring.zeros(codec.lanes), Sent(summed=True)
+        for vector in vectors:
             codec.ring.add(total, encode(codec, vector)[0])
         model = recipe.combine(model, decode(codec, total, np.float32), 2)
-    after = [recipe.evaluate(model, data) for data in DATA]
-    for old, new in zip(before, after, strict=True):
+    return recipe, model, at.figures
+
+
+@needs_torch
+@pytest.mark.parametrize("params", [{}, {"ahead": "4"}, {"fragments": "3", "ahead": "8", "last_levels": "7"}])
+def test_members_of_one_language_each_learn_both(params):
+    recipe, model, figures = train_together(**params)
+    for data in DATA:
+        old, new = recipe.evaluate(recipe.initial(), data), recipe.evaluate(model, data)
         assert old["predicted"] == new["predicted"] == 992
         assert new["n"] == 3
         assert new["micronats"] < 0.75 * old["micronats"]
+    assert figures["steps"] == 8
+    assert 0.5e6 < figures["micronats"] < 4e6
+
+
+@needs_torch
+def test_what_a_transformer_learns_ahead_would_be_lost_if_it_were_overwritten(monkeypatch):
+    losses = {}
+    for name in ("carried", "overwritten"):
+        if name == "overwritten":
+            monkeypatch.setattr(Offsets, "merged", lambda *_: None)
+        recipe, model, _ = train_together(ahead="6")
+        losses[name] = sum(recipe.evaluate(model, data)["micronats"] for data in DATA)
+    assert losses["carried"] < 0.92 * losses["overwritten"]
+
+
+@needs_torch
+def test_training_ahead_repeated_after_a_crash_gives_the_same_bytes():
+    recipe, memory = LanguageModel(PARAMS | {"ahead": "5", "fragments": "2"}, {}), {}
+    model, results = recipe.initial(), []
+    recipe.contribute(model, DATA[0], replace(context_of(0, memory=memory), rounds=6))
+    kept = model_bytes(memory)
+    for _ in range(2):
+        mine = dict(read_model(kept))
+        recipe.train_ahead(model, DATA[0], replace(context_of(1, memory=mine), done=1, rounds=6))
+        vector = recipe.contribute(model, DATA[0], replace(context_of(1, memory=mine), done=1, rounds=6))
+        results.append(vector.tobytes() + model_bytes(mine))
+    assert results[0] == results[1]
+    assert int(mine["inner/step"][0]) == 16
 
 
 @needs_torch
@@ -143,7 +186,7 @@ def test_a_step_repeated_after_a_crash_gives_the_same_digits():
 def test_public_text_is_mixed_into_every_batch():
     public = {"anchor": {"text": text_of([b"zebra"], size=500)}}
     drawn = LanguageModel(PARAMS | {"anchor_fraction": "0.25"}, public)
-    batches = list(drawn._batches(DATA[0], context_of(0)))
+    batches = list(islice(drawn._batches(DATA[0], context_of(0)), 8))
     assert len(batches) == 8
     for batch in batches:
         assert batch.shape == (4, 17)

@@ -4,33 +4,27 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from serai.aggregation.codec import decode, encode
 from serai.errors import Refused
-from serai.training.lowcomm import (
-    GAIN,
-    SCALE,
-    STEPS,
-    Layout,
-    LowComm,
-    Quantiser,
-    effective_step,
-    lost_energy,
-    octaves_of,
-    rms_of,
-)
+from serai.training.fragments import Layout
+from serai.training.lowcomm import DONE, GAIN, SCALE, LowComm, Schedule, effective_step
+from serai.training.methods import Context, Sent
 from serai.training.outer import Averaging, Nesterov
+from serai.training.quantiser import STEPS, Quantiser, lost_energy, rms_of
 from serai.training.tensors import digest_model
 
 SHAPES = {"embedding": (6, 5), "matrix": (40, 30), "norm": (12,)}
 LAYOUT = Layout(shapes=SHAPES, by_row=frozenset({"embedding"}))
 
 
-def method(levels=1, optimizer=None, first=0.01, *, feedback=True):
+def method(levels=1, optimizer=None, first=0.01, *, feedback=True, **schedule):
     quantiser = Quantiser(levels=levels, step=STEPS[levels], feedback=feedback)
-    return LowComm(LAYOUT, quantiser, optimizer or Averaging(), first)
+    return LowComm(LAYOUT, quantiser, optimizer or Averaging(), first, Schedule(**{"plain": 0} | schedule))
+
+
+def at(memory=None, **fields):
+    return Context(round=0, seed=b"", member="a", memory={} if memory is None else memory, **fields)
 
 
 def parameters(value=0.0):
@@ -63,31 +57,6 @@ def test_a_layout_gives_each_embedding_row_a_scale_of_its_own():
     assert LAYOUT.values == 1242
 
 
-@pytest.mark.parametrize("levels", sorted(STEPS))
-def test_the_default_steps_lose_least_of_a_normal_distribution(levels):
-    step = STEPS[levels]
-    least = lost_energy(levels, step)
-    assert least <= min(lost_energy(levels, step * 0.99), lost_energy(levels, step * 1.01)) + 1e-6
-    x = np.random.default_rng(0).standard_normal(400_000)
-    rounded = np.clip(np.rint(x / step), -levels, levels) * step
-    assert np.mean((rounded - x) ** 2) == pytest.approx(least, rel=0.03)
-
-
-def test_three_levels_lose_a_fifth_and_fifteen_an_eightieth():
-    assert lost_energy(1, STEPS[1]) == pytest.approx(0.190, abs=0.001)
-    assert lost_energy(7, STEPS[7]) == pytest.approx(0.0129, abs=0.0001)
-
-
-@pytest.mark.parametrize(("levels", "step"), [(1, 0.1), (1, 6.0), (7, 0.01), (127, 0.0005)])
-def test_feedback_is_refused_where_the_quantiser_loses_too_much(levels, step):
-    assert lost_energy(levels, step) > 0.7
-    Quantiser(levels=levels, step=step, feedback=False)
-    with pytest.raises(Refused) as caught:
-        Quantiser(levels=levels, step=step)
-    assert caught.value.code == "feedback-diverges"
-    assert "turn feedback off" in caught.value.message
-
-
 def test_what_rounding_lost_is_sent_later():
     # A constant update: with feedback the sum of what was sent follows the sum of what was meant.
     lowcomm, memory = method(), {}
@@ -98,7 +67,7 @@ def test_what_rounding_lost_is_sent_later():
     for rounds in range(1, 41):
         local = {**parameters(), "matrix": -update.reshape(40, 30)}
         before = model
-        vector = lowcomm.message({**model, **parameters()}, local, memory)
+        vector = lowcomm.message({**model, **parameters()}, local, at(memory))
         model = lowcomm.combine(model, summed(lowcomm, [vector]), 1)
         sent += (before["matrix"] - model["matrix"]).reshape(-1)
         kept = float(np.sqrt(np.mean((sent - rounds * update) ** 2)))
@@ -106,12 +75,14 @@ def test_what_rounding_lost_is_sent_later():
     assert np.corrcoef(sent, update)[0, 1] > 0.998
 
 
-def test_without_feedback_a_member_keeps_nothing():
+def test_without_feedback_a_member_keeps_no_residual():
     memory = {}
-    lowcomm = method(feedback=False)
+    lowcomm, generator = method(feedback=False), np.random.default_rng(0)
     model = lowcomm.initial(parameters())
-    lowcomm.message(model, moved(model, np.random.default_rng(0)), memory)
-    assert memory == {}
+    for _ in range(3):
+        lowcomm.message(model, moved(model, generator), at(memory))
+    assert "lowcomm/offset" in memory
+    assert "lowcomm/residual" not in memory
 
 
 def test_the_scale_comes_to_the_size_of_the_updates_from_far_off_either_side():
@@ -121,8 +92,8 @@ def test_the_scale_comes_to_the_size_of_the_updates_from_far_off_either_side():
         model = lowcomm.initial(parameters())
         memories = [{} for _ in range(4)]
         for _ in range(45):
-            at = {**model, **parameters()}
-            vectors = [lowcomm.message(at, moved(at, generator), memory) for memory in memories]
+            start = {**model, **parameters()}
+            vectors = [lowcomm.message(start, moved(start, generator), at(memory)) for memory in memories]
             model = lowcomm.combine(model, summed(lowcomm, vectors), 4)
         # The message is the update and what rounding lost, a fifth of its energy: sqrt(1.24) of the update.
         assert scale_of(model, 6) == pytest.approx(0.011, rel=0.15)
@@ -133,11 +104,11 @@ def test_members_that_never_see_a_row_leave_its_scale_to_the_one_that_does():
     lowcomm, model = method(), method().initial(parameters())
     memories = [{} for _ in range(4)]
     for _ in range(60):
-        at = {**model, **parameters()}
-        locals_ = [moved(at, generator) for _ in range(4)]
+        start = {**model, **parameters()}
+        locals_ = [moved(start, generator) for _ in range(4)]
         for local in locals_[1:]:
-            local["embedding"][2] = at["embedding"][2]
-        vectors = [lowcomm.message(at, local, memory) for local, memory in zip(locals_, memories, strict=True)]
+            local["embedding"][2] = start["embedding"][2]
+        vectors = [lowcomm.message(start, local, at(memory)) for local, memory in zip(locals_, memories, strict=True)]
         model = lowcomm.combine(model, summed(lowcomm, vectors), 4)
     assert 0.002 < scale_of(model, 2) < 0.02
 
@@ -151,7 +122,7 @@ def test_the_report_of_a_block_moves_its_scale_by_the_mean(levels):
         local = parameters()
         local["norm"] = np.full(12, 0.01 * factor, np.float32)
         locals_.append(local)
-    vectors = [lowcomm.message(model, local, {}) for local in locals_]
+    vectors = [lowcomm.message(model, local, at()) for local in locals_]
     after = lowcomm.combine(model, summed(lowcomm, vectors), 3)
     assert int(after[SCALE][-1]) - int(model[SCALE][-1]) == 16  # one octave: the mean of 0, 1 and 2
     assert int(after[SCALE][0]) - int(model[SCALE][0]) == -8  # nobody moved it: half an octave down, no more
@@ -162,7 +133,7 @@ def test_an_update_of_many_levels_arrives_as_it_was_meant():
     model = lowcomm.initial(parameters(1.0))
     generator = np.random.default_rng(8)
     locals_ = [moved(model, generator) for _ in range(3)]
-    after = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, local, {}) for local in locals_]), 3)
+    after = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, local, at()) for local in locals_]), 3)
     for name in SHAPES:
         mean = np.mean([local[name] for local in locals_], axis=0)
         assert np.abs(after[name] - mean).max() < 0.01 * STEPS[127]
@@ -172,7 +143,7 @@ def test_a_round_gives_the_same_bits_in_whatever_precision_the_sum_was_read():
     lowcomm = method(optimizer=Nesterov(lr=1.0, momentum=0.5))
     model = lowcomm.initial(parameters())
     generator = np.random.default_rng(9)
-    total = summed(lowcomm, [lowcomm.message(model, moved(model, generator), {}) for _ in range(4)])
+    total = summed(lowcomm, [lowcomm.message(model, moved(model, generator), at()) for _ in range(4)])
     once = lowcomm.combine(model, total, 4)
     again = lowcomm.combine(model, total.astype(np.float64), 4)
     assert digest_model(once) == digest_model(again)
@@ -185,10 +156,10 @@ def test_steady_updates_suspend_momentum_and_the_effective_step_says_so():
     local = moved(model, generator)
     gains = []
     for _ in range(2):
-        at = {**model, **parameters()}
-        vectors = [lowcomm.message(at, local, {})] * 2
+        start = {**model, **parameters()}
+        vectors = [lowcomm.message(start, local, at())] * 2
         model = lowcomm.combine(model, summed(lowcomm, vectors), 2)
-        gains.append(model[GAIN].tolist())
+        gains.append(model[GAIN][0].tolist())
     assert gains[0] == [0.0, 1.5]
     assert gains[1][0] > 0.95
     assert gains[1][1] == 1.0
@@ -199,8 +170,8 @@ def test_unlike_updates_have_a_correlation_near_zero():
     model = lowcomm.initial(parameters())
     generator = np.random.default_rng(11)
     for _ in range(2):
-        model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, moved(model, generator), {})] * 2), 2)
-    assert abs(float(model[GAIN][0])) < 0.1
+        model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, moved(model, generator), at())] * 2), 2)
+    assert abs(float(model[GAIN][0, 0])) < 0.1
 
 
 def test_the_effective_step_grows_with_momentum_and_steadiness():
@@ -214,9 +185,9 @@ def test_a_residual_that_a_bad_scale_piled_up_is_cut():
     model = lowcomm.initial(parameters())
     generator, memory = np.random.default_rng(12), {}
     for _ in range(30):
-        lowcomm.message(model, moved(model, generator, 0.01), memory)  # rounds that failed: the scale stays
+        lowcomm.message(model, moved(model, generator, 0.01), at(memory))  # rounds that failed: the scale stays
     kept = memory["lowcomm/residual"]
-    assert float(np.sqrt(np.mean(kept**2))) < 0.05
+    assert 0 < float(np.sqrt(np.mean(kept**2))) < 0.05
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -226,24 +197,194 @@ def test_a_local_model_that_diverged_is_refused_before_anything_is_kept(bad):
     local = parameters()
     local["norm"][3] = bad
     with pytest.raises(Refused) as caught:
-        lowcomm.message(model, local, memory)
+        lowcomm.message(model, local, at(memory))
     assert caught.value.code == "not-finite"
     assert memory == {}
-
-
-@given(st.floats(2.0**-60, 2.0**60))
-def test_octaves_are_the_nearest_sixteenth(value):
-    exact = 16 * math.log2(value)
-    assert abs(int(octaves_of(np.array([value]))[0]) - exact) <= 0.5 + 1e-9
-
-
-def test_octaves_and_their_powers_are_inverse_and_bounded():
-    octaves = np.arange(-1088, 1089)
-    assert np.array_equal(octaves_of(rms_of(octaves)), octaves)
-    assert octaves_of(np.array([0.0, 1e-300, 1e300])).tolist() == [-1088, -1088, 1088]
-    assert rms_of(np.array([16, 0, -32])).tolist() == [2.0, 1.0, 0.25]
 
 
 @pytest.mark.parametrize(("levels", "digits"), [(1, 4), (2, 3), (7, 2), (127, 1)])
 def test_reports_add_few_digits(levels, digits):
     assert method(levels).length == 1242 + 8 * digits
+
+
+class Plain:
+    """One fragment, every vector summed, momentum from the start: the arithmetic of a round written out in a line each."""
+
+    def __init__(self, levels, mu):
+        self.levels, self.mu, self.step = levels, mu, STEPS[levels]
+        self.rest, self.m = {}, {name: np.zeros(shape) for name, shape in SHAPES.items()}
+
+    def blocks(self, tensors):
+        flat = np.concatenate([tensors[name].reshape(-1) for name in LAYOUT.names])
+        return np.split(flat, np.cumsum(LAYOUT.block_lengths)[:-1])
+
+    def digits(self, member, model, local):
+        found = []
+        rests = self.rest.setdefault(member, [np.zeros(size, np.float32) for size in LAYOUT.block_lengths])
+        pairs = zip(self.blocks(model), self.blocks(local), rms_of(model[SCALE]) * self.step, strict=True)
+        for block, (start, end, step) in enumerate(pairs):
+            update = start - end + rests[block]
+            digit = np.clip(np.rint(update / np.float32(step)), -self.levels, self.levels)
+            rests[block] = update - digit * np.float32(step)
+            found.append(digit)
+        return found
+
+    def stepped(self, model, digits):
+        steps = rms_of(model[SCALE]) * self.step
+        means = [sum(block) * step / len(block) for block, step in zip(zip(*digits, strict=True), steps, strict=True)]
+        flat, after, start = np.concatenate(means), {}, 0
+        for name in LAYOUT.names:
+            g = flat[start : start + model[name].size].reshape(SHAPES[name])
+            start += model[name].size
+            self.m[name] = self.m[name] * self.mu + g
+            after[name] = (model[name] - (g + self.m[name] * self.mu)).astype(np.float32)
+        return after
+
+
+@pytest.mark.parametrize("levels", [1, 7])
+def test_one_fragment_whose_vectors_are_all_summed_is_the_plain_method_to_the_bit(levels):
+    lowcomm, plain = method(levels, Nesterov(lr=1.0, momentum=0.5)), Plain(levels, 0.5)
+    model, memories = lowcomm.initial(parameters()), {name: {} for name in "abc"}
+    generator = np.random.default_rng(20)
+    for _ in range(6):
+        vectors, expected = [], []
+        for name, memory in memories.items():
+            context = at(memory, sent=Sent(summed=True))
+            start = lowcomm.begin(model, context)
+            assert all(np.array_equal(start[key], model[key]) for key in SHAPES), "nothing is carried over"
+            local = moved(start, generator)
+            expected.append(plain.digits(name, model, local))
+            vectors.append(lowcomm.message(model, local, context))
+            assert np.array_equal(vectors[-1][: LAYOUT.values], np.concatenate(expected[-1]))
+        after = plain.stepped(model, expected)
+        model = lowcomm.combine(model, summed(lowcomm, vectors), 3)
+        assert all(np.array_equal(model[key], after[key]) for key in SHAPES)
+        assert model[GAIN][0, 0] < 0.7, "momentum did not rest"
+
+
+def test_with_one_fragment_and_nothing_ahead_a_member_keeps_two_vectors():
+    lowcomm, memory, generator = method(), {}, np.random.default_rng(21)
+    model = lowcomm.initial(parameters())
+    for _ in range(3):
+        lowcomm.message(model, moved(model, generator), at(memory))
+    vectors = [name for name, kept in memory.items() if kept.size == LAYOUT.values]
+    assert sorted(vectors) == ["lowcomm/offset", "lowcomm/residual"]
+    assert sum(kept.nbytes for kept in memory.values()) < 2 * 4 * LAYOUT.values + 100
+
+
+def test_a_fragment_is_of_the_same_size_as_the_others_to_one_parameter():
+    for fragments in (1, 2, 3, 7):
+        lowcomm = method(7, fragments=fragments)
+        most = -(-LAYOUT.values // fragments)
+        # A block's report takes two digits; a cut adds a block.
+        assert most < lowcomm.length <= most + 2 * (8 + 1)
+
+
+def test_what_waits_for_its_turn_arrives_whole_then():
+    lowcomm, memory = method(127, fragments=3), {}
+    model = lowcomm.initial(parameters())
+    local = moved(model, np.random.default_rng(22))
+    for _ in range(3):
+        context = at(memory, sent=Sent(summed=True))
+        start = lowcomm.begin(model, context)
+        for name in SHAPES:
+            np.testing.assert_allclose(start[name], local[name] if memory else 0, atol=0.01 * STEPS[127])
+        model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, local, context)]), 1)
+    for name in SHAPES:
+        np.testing.assert_allclose(model[name], local[name], atol=0.01 * STEPS[127])
+    assert model[DONE].tolist() == [3]
+
+
+def test_scales_and_gains_follow_each_fragment_by_itself():
+    lowcomm = method(7, fragments=2)
+    model, generator = lowcomm.initial(parameters()), np.random.default_rng(23)
+    before = model[SCALE]
+    model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, moved(model, generator, 0.08), at())]), 1)
+    changed = (model[SCALE] != before).nonzero()[0].tolist()
+    assert changed == list(range(7)), "six rows of the embedding and the first part of the matrix"
+    assert (model[GAIN] != 0).any(axis=1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("fragments", [1, 2])
+def test_momentum_rests_in_the_first_rounds_of_each_fragment(fragments):
+    lowcomm = method(7, Nesterov(lr=1.0, momentum=0.5), plain=2, fragments=fragments)
+    model, generator, gains = lowcomm.initial(parameters()), np.random.default_rng(24), []
+    for number in range(3 * fragments):
+        model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, moved(model, generator), at())]), 1)
+        gains.append(float(model[GAIN][number % fragments, 1]))
+    assert gains[: 2 * fragments] == [1.0] * 2 * fragments
+    assert all(gain > 1.3 for gain in gains[2 * fragments :])
+
+
+@pytest.mark.parametrize("fragments", [1, 2])
+def test_the_last_round_brings_every_parameter_as_finely_as_it_says(fragments):
+    errors = {}
+    for levels in (31, None):
+        last = None if levels is None else Quantiser(levels=levels, step=STEPS[levels], feedback=False)
+        lowcomm = method(1, fragments=fragments, last=last, rounds=5, feedback=False)
+        model, memory, generator = lowcomm.initial(parameters()), {}, np.random.default_rng(25)
+        for number in range(5):
+            context = at(memory, done=number, rounds=5, sent=Sent(summed=True) if memory else None)
+            local = moved(lowcomm.begin(model, context), generator)
+            vector = lowcomm.message(model, local, context)
+            codec = (number == 4 and lowcomm.last_codec(1)) or lowcomm.codec(1)
+            assert vector.size == codec.length
+            total = codec.ring.zeros(codec.lanes)
+            codec.ring.add(total, encode(codec, vector)[0])
+            model = lowcomm.combine(model, decode(codec, total, np.float32), 1)
+        lost = np.concatenate([(model[name] - local[name]).reshape(-1) for name in SHAPES])
+        errors[levels] = float(np.sqrt(np.mean(lost**2)))
+    # Two rounds' updates of 0.01 each may have waited; the scale is that of the last turn.
+    assert errors[31] < 1.5 * math.sqrt(2) * 0.01 * math.sqrt(lost_energy(31, STEPS[31]))
+    assert errors[None] > 0.4 * 0.01
+
+
+def test_a_plan_of_other_rounds_than_the_recipe_is_refused_before_its_last_form_is_mistaken():
+    lowcomm = method(1, last=Quantiser(levels=7, step=STEPS[7], feedback=False), rounds=3)
+    model = lowcomm.initial(parameters())
+    with pytest.raises(Refused) as caught:
+        lowcomm.message(model, parameters(), at(done=0, rounds=1))
+    assert caught.value.code == "rounds-differ"
+
+
+def test_unequal_shares_give_the_exactly_weighted_mean():
+    # Steps are powers of two and updates multiples of them, so that nothing is rounded anywhere.
+    quantiser = Quantiser(levels=127, step=2.0**-6)
+    lowcomm = LowComm(LAYOUT, quantiser, Averaging(), 1.0)
+    model, generator = lowcomm.initial(parameters()), np.random.default_rng(26)
+    shares, locals_ = (0.5, 1.0, 1.5), []
+    for _ in shares:
+        whole = {name: generator.integers(-40, 41, shape) * 2 for name, shape in SHAPES.items()}
+        locals_.append({name: (values * 2.0**-6).astype(np.float32) for name, values in whole.items()})
+    vectors = [lowcomm.message(model, local, at(share=share)) for share, local in zip(shares, locals_, strict=True)]
+    after = lowcomm.combine(model, summed(lowcomm, vectors), sum(shares))
+    for name in SHAPES:
+        weighted = sum(share * local[name].astype(np.float64) for share, local in zip(shares, locals_, strict=True))
+        assert np.array_equal(after[name], (weighted / 3).astype(np.float32))
+    # One is missing: the others' mean by their own weights.
+    after = lowcomm.combine(model, summed(lowcomm, vectors[1:]), 2.5)
+    for name in SHAPES:
+        weighted = locals_[1][name].astype(np.float64) + 1.5 * locals_[2][name]
+        assert np.array_equal(after[name], (weighted / 2.5).astype(np.float32))
+
+
+def test_a_whole_number_of_members_gives_the_same_bits_as_an_integer():
+    lowcomm, generator = method(7), np.random.default_rng(27)
+    model = lowcomm.initial(parameters())
+    total = summed(lowcomm, [lowcomm.message(model, moved(model, generator), at()) for _ in range(3)])
+    assert digest_model(lowcomm.combine(model, total, 3)) == digest_model(lowcomm.combine(model, total, 3.0))
+
+
+def test_figures_say_what_rounding_and_momentum_did():
+    lowcomm, generator, memory = method(1, Nesterov(lr=1.0, momentum=0.5)), np.random.default_rng(28), {}
+    model = lowcomm.initial(parameters())
+    first = at(memory)
+    model = lowcomm.combine(model, summed(lowcomm, [lowcomm.message(model, moved(model, generator), first)]), 1)
+    assert first.figures["residual_permille"] == pytest.approx(1000 * math.sqrt(lost_energy(1, STEPS[1])), rel=0.05)
+    # Beyond a step and a half of normal updates whose step is 1.22 of their root mean square.
+    assert first.figures["clipped_ppm"] == pytest.approx(10**6 * math.erfc(1.5 * 1.224 / math.sqrt(2)), rel=0.2)
+    assert set(first.figures) == {"residual_permille", "clipped_ppm"}, "no sum yet, so no correlation"
+    second = at(memory)
+    lowcomm.message(model, moved(model, generator), second)
+    assert second.figures["gain_permille"] == 1500
+    assert second.figures["rho_permille"] == 0
