@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from serai.agent.app import Follower
@@ -54,6 +55,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role, Signer
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
+from serai.recipes.equipment import Equipment
 from serai.state import State, digest_state
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
@@ -162,6 +164,7 @@ class Federation:
         tables: each member's rows.
         preset: the articles of the charter.
         sandbox: where recipes run; in the members' own process unless a story is about that.
+        equipment: what members train with who do not train with the default.
 
     Attributes:
         now_ms: everybody's clock, Unix milliseconds.
@@ -176,9 +179,11 @@ class Federation:
         tables: Mapping[str, Rows],
         preset: str = "consensus",
         sandbox: SandboxSettings = IN_PROCESS,
+        equipment: Mapping[str, Equipment] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
         self._sandbox = sandbox
+        self._equipment = equipment
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
@@ -432,7 +437,8 @@ class Federation:
     def _build_member(self, name: MemberId) -> Member:
         home = self.folder / name
         plain = _settings(home, name, self._tables[name], genesis_of(self.charter))
-        settings = replace(plain, sandbox=self._sandbox)
+        equipment = self._equipment.get(name, self._sandbox.equipment)
+        settings = replace(plain, sandbox=replace(self._sandbox, equipment=equipment))
         zone = Zone(
             settings=settings,
             center=self.center,
