@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Missing, Refused
+from serai.recipes.engines.adapter import TextEngine, read_all, write_all
+from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.low_communication import read_lowcomm, read_pace
 from serai.recipes.parameters import Parameters
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
@@ -49,6 +51,7 @@ class LanguageModel:
     Args:
         params: the settings.
         inputs: the input models.
+        equipment: what trains it.
 
     Raises:
         Missing: PyTorch is not installed here.
@@ -59,9 +62,10 @@ class LanguageModel:
     name: ClassVar[str] = "language_model"
     outputs: ClassVar[tuple[str, ...]] = ("model", "metrics")
 
-    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model]) -> None:
+    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model], equipment: Equipment = DEFAULTS) -> None:
         if find_spec("torch") is None:
             raise Missing("recipe-extra", f"{self.name} needs PyTorch, which is not here: pip install 'serai[torch]'")
+        self._given, self._equipment = (params, inputs), equipment
         settings = Parameters(self.name, params)
         self._shape = _read_shape(settings)
         self._batch = settings.integer("batch", 32, 1, 2**16)
@@ -75,6 +79,10 @@ class LanguageModel:
         settings.finish()
         self._anchor = _anchor_from(inputs, self._shape, needed=self._anchored > 0)
         self._start = _start_from(inputs, layout) or start_of(self._shape, seed)
+
+    def equipped(self, equipment: Equipment) -> "LanguageModel":
+        """The same recipe with a zone's device."""
+        return LanguageModel(*self._given, equipment)
 
     @property
     def length(self) -> int:
@@ -91,12 +99,9 @@ class LanguageModel:
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
         """Local steps from the global model, quantised."""
-        from serai.recipes.transformer import InnerAdamW, Transformer  # noqa: PLC0415  # torch takes seconds to load
-
-        engine = Transformer(self._shape)
-        engine.write(model)
-        engine.train(self._batches(data, context), self._pace.rates(context.round), InnerAdamW(), context.memory)
-        return self._rounds.message(model, engine.read(), context.memory)
+        engine = self._engine(model)
+        engine.inner_steps(self._batches(data, context), self._pace.rates(context.round), context.memory)
+        return self._rounds.message(model, read_all(engine), context.memory)
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
@@ -104,12 +109,16 @@ class LanguageModel:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Held-back text: ``n`` documents, ``predicted`` bytes of them, and their loss in ``micronats``."""
+        nats, predicted = self._engine(model).nats(_windows(data.test_text[: self._evaluated], self._shape.context))
+        return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
+
+    def _engine(self, model: Model) -> TextEngine[Text]:
+        from serai.recipes.engines.device import choose_compute  # noqa: PLC0415  # torch takes seconds to load
         from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
 
-        engine = Transformer(self._shape)
-        engine.write(model)
-        nats, predicted = engine.nats(_windows(data.test_text[: self._evaluated], self._shape.context))
-        return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
+        engine = Transformer(self._shape, choose_compute(self._equipment))
+        write_all(engine, model)
+        return engine
 
     def _batches(self, data: Data, context: Context) -> Iterator[Text]:
         generator = context.generator()

@@ -67,8 +67,7 @@ class Mlp:
         settings.finish()
         self._scale = scale_from(inputs, features)
         self._start = _start_from(inputs, layout, seed)
-        self._given = params, inputs
-        self._equipment = equipment
+        self._given, self._equipment = (params, inputs), equipment
 
     def equipped(self, equipment: Equipment) -> "Mlp":
         """The same recipe with a zone's engine and device.

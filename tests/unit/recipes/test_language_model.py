@@ -10,6 +10,7 @@ import pytest
 
 from serai.aggregation.codec import decode, encode
 from serai.errors import Malformed, Missing, Refused
+from serai.recipes.equipment import Equipment
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.low_communication import Pace
 from serai.recipes.registry import code_digest, source_of
@@ -187,10 +188,9 @@ def test_a_member_with_too_little_text_is_refused():
 
 @needs_torch
 def test_every_byte_after_the_first_is_predicted_once():
-    device = pytest.importorskip("torch").device("cpu")
     shape = Shape(width=16, layers=1, heads=2, context=16)
-    engine = pytest.importorskip("serai.recipes.transformer").Transformer(shape, device)
-    engine.write(start_of(shape, 1))
+    recipe = LanguageModel(PARAMS, {}).equipped(Equipment(device="cpu"))
+    engine = recipe._engine(start_of(shape, 1))
     text = np.frombuffer(bytes(range(65, 65 + 17)), np.uint8)
     nats, count = engine.nats([text[None, :]])
     alone = [engine.nats([text[None, : end + 1]])[0] - engine.nats([text[None, :end]])[0] for end in range(2, 17)]

@@ -38,6 +38,13 @@ class Engine(Protocol[Batch_contra]):
         """
 
 
+class TextEngine(Engine[Batch_contra], Protocol[Batch_contra]):
+    """An engine whose model predicts text."""
+
+    def nats(self, batches: Iterable[Batch_contra]) -> tuple[float, int]:
+        """The summed loss over some text, and how many bytes or tokens were predicted."""
+
+
 def write_all(engine: Engine[Batch_contra], model: Model) -> None:
     """Set every parameter from a model that has them by name."""
     for name in engine.names:

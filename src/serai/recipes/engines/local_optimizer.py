@@ -1,18 +1,15 @@
-"""Local steps in PyTorch: AdamW whose moments stay in the member's memory from round to round."""
+"""AdamW in PyTorch, its moments taken from a member's memory and put back into it."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import torch
 from torch import nn
 
 from serai.recipes.engines.adamw import EPSILON, STEP, M, V
-from serai.recipes.engines.device import Compute
 from serai.training.tensors import Tensor
-
-Batch = TypeVar("Batch")
 
 _MOMENTS: Final = {M: "exp_avg", V: "exp_avg_sq"}
 
@@ -34,80 +31,56 @@ class InnerAdamW:
     decays_vectors: bool = False
 
 
-class LocalSteps:
-    """Takes local steps on some parameters.
+ADAMW: Final = InnerAdamW()
+"""What language models train with unless told otherwise."""
+
+
+class LocalOptimizer:
+    """Moves some parameters along their gradients.
 
     Args:
-        parameters: by name; those of one run have the same names in every round.
-        inner: the local optimizer.
-        compute: where they lie.
+        parameters: by name; the same names in every round of a run.
+        inner: its settings.
+        memory: its state after an earlier round; empty before the first.
 
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], inner: InnerAdamW, compute: Compute) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], inner: InnerAdamW, memory: Mapping[str, Tensor]) -> None:
         self._parameters = parameters
-        self._inner = inner
-        self._compute = compute
-
-    def take(
-        self,
-        batches: Iterable[Batch],
-        rates: Iterable[float],
-        loss_of: Callable[[Batch], torch.Tensor],
-        memory: MutableMapping[str, Tensor],
-    ) -> float:
-        """One step for each batch.
-
-        Args:
-            batches: what each step sees.
-            rates: the learning rate of each step.
-            loss_of: the mean loss of a batch.
-            memory: holds the optimizer's state; changed.
-
-        Returns:
-            The mean over the steps of the loss before each step.
-
-        """
-        optimizer = self._optimizer(memory)
-        total, count = torch.zeros((), device=self._compute.device), 0
-        for batch, rate in zip(batches, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with self._compute.autocast():
-                loss = loss_of(batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if self._inner.clip is not None:
-                nn.utils.clip_grad_norm_(self._parameters.values(), self._inner.clip)
-            optimizer.step()
-            total += loss.detach()
-            count += 1
-        if count:
-            self._remember(optimizer, memory)
-        return float(total) / max(count, 1)
-
-    def _optimizer(self, memory: Mapping[str, Tensor]) -> torch.optim.AdamW:
-        inner = self._inner
-        matrices = [parameter for parameter in self._parameters.values() if parameter.ndim > 1]
-        vectors = [parameter for parameter in self._parameters.values() if parameter.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": inner.decay},
-            {"params": vectors, "weight_decay": inner.decay if inner.decays_vectors else 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimizer = torch.optim.AdamW(groups, betas=inner.betas, eps=EPSILON)
+        self._clip = inner.clip
+        matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
+        vectors = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+        groups = [(matrices, inner.decay), (vectors, inner.decay if inner.decays_vectors else 0.0)]
+        self._adamw = torch.optim.AdamW(
+            [{"params": some, "weight_decay": decay} for some, decay in groups if some], betas=inner.betas, eps=EPSILON
+        )
         if STEP in memory:
-            for name, parameter in self._parameters.items():
+            for name, parameter in parameters.items():
                 state = {kept: torch.from_numpy(memory[key + name].copy()) for key, kept in _MOMENTS.items()}
-                optimizer.state[parameter] = {
+                self._adamw.state[parameter] = {
                     "step": torch.tensor(float(memory[STEP][0])),
-                    **{kept: value.to(self._compute.device) for kept, value in state.items()},
+                    **{kept: value.to(parameter.device) for kept, value in state.items()},
                 }
-        return optimizer
 
-    def _remember(self, optimizer: torch.optim.AdamW, memory: MutableMapping[str, Tensor]) -> None:
+    def step(self, loss: torch.Tensor, rate: float) -> None:
+        """One step down the gradient of ``loss``."""
+        self._adamw.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self._parameters.values(), self._clip)
+        _set_rate([self._adamw], rate)
+        self._adamw.step()
+
+    def remember(self, memory: MutableMapping[str, Tensor]) -> None:
+        """Put the state into a member's memory; there must have been a step."""
         for name, parameter in self._parameters.items():
-            state = optimizer.state[parameter]
+            state = self._adamw.state[parameter]
             memory[STEP] = np.array([int(state["step"])], np.int64)
             for key, kept in _MOMENTS.items():
-                memory[key + name] = state[kept].cpu().numpy()
+                memory[key + name] = state[kept].cpu().numpy().copy()
+
+
+def _set_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
