@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
-from serai.errors import Malformed, Missing, Refused
+from serai.errors import Malformed, Missing
 from serai.recipes.engines.adapter import TextEngine, read_all, write_all
 from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.low_communication import read_lowcomm, read_pace
 from serai.recipes.parameters import Parameters
+from serai.recipes.text_windows import cut, draw
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
 from serai.training.lowcomm import Layout
 from serai.training.methods import Context, Data, Vector
@@ -31,8 +32,6 @@ START: Final = "start"
 
 ANCHOR: Final = "anchor"
 """Name under which a plan's inputs give public text, as one array ``text`` of bytes."""
-
-_EVALUATED_AT_ONCE: Final = 64  # sequences
 
 
 class LanguageModel:
@@ -109,7 +108,7 @@ class LanguageModel:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Held-back text: ``n`` documents, ``predicted`` bytes of them, and their loss in ``micronats``."""
-        nats, predicted = self._engine(model).nats(_windows(data.test_text[: self._evaluated], self._shape.context))
+        nats, predicted = self._engine(model).nats(cut(data.test_text[: self._evaluated], self._shape.context))
         return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
 
     def _engine(self, model: Model) -> TextEngine[Text]:
@@ -123,8 +122,8 @@ class LanguageModel:
     def _batches(self, data: Data, context: Context) -> Iterator[Text]:
         generator = context.generator()
         for _ in range(self._pace.steps):
-            own = _draw(data.text, self._batch - self._anchored, self._shape.context, generator)
-            public = _draw(self._anchor, self._anchored, self._shape.context, generator)
+            own = draw(data.text, self._batch - self._anchored, self._shape.context, generator)
+            public = draw(self._anchor, self._anchored, self._shape.context, generator)
             yield np.concatenate((own, public))
 
 
@@ -135,25 +134,6 @@ def _read_shape(settings: Parameters) -> Shape:
         raise Malformed("recipe-param", f"expected a width that is a multiple of {heads} heads, got {width}")
     layers, context = settings.integer("layers", 4, 1, 999), settings.integer("context", 64, 1, 2**20)
     return Shape(width=width, layers=layers, heads=heads, context=context)
-
-
-def _draw(text: Text, count: int, context: int, generator: np.random.Generator) -> Text:
-    """Sequences of ``context`` bytes and the one after them, from anywhere in a text."""
-    if count == 0:
-        return np.zeros((0, context + 1), np.uint8)
-    if len(text) <= context:
-        raise Refused("text-too-short", f"expected more than {context} bytes to train on, got {len(text)}; add text")
-    windows = np.lib.stride_tricks.sliding_window_view(text, context + 1)
-    return windows[generator.integers(0, len(windows), count)]
-
-
-def _windows(text: Text, context: int) -> Iterator[Text]:
-    """A text in batches of sequences that predict each of its bytes once, but the first and a last rest."""
-    count = max(0, (len(text) - 1) // context)
-    starts = np.arange(count) * context
-    for first in range(0, count, _EVALUATED_AT_ONCE):
-        some = starts[first : first + _EVALUATED_AT_ONCE]
-        yield np.lib.stride_tricks.sliding_window_view(text, context + 1)[some]
 
 
 def _anchor_from(inputs: Mapping[str, Model], shape: Shape, *, needed: bool) -> Text:

@@ -11,6 +11,7 @@ from serai.kernel.ids import Digest
 from serai.recipes.equipment import DEFAULTS, Equipment, equip
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.lora import Lora
 from serai.recipes.mlp import Mlp
 from serai.recipes.moments import Moments
 from serai.recipes.newton import Newton
@@ -19,7 +20,7 @@ from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
 }
 """Every recipe that comes with serai."""
 

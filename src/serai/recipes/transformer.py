@@ -8,24 +8,17 @@ embedding. The device is whatever the zone has.
 It needs the extra ``serai[torch]``.
 """
 
-from collections.abc import Iterable
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
 from serai.recipes.engines.device import Compute
 from serai.recipes.engines.local_optimizer import ADAMW, InnerAdamW
-from serai.recipes.engines.torch_engine import TorchEngine, batched
+from serai.recipes.engines.torch_engine import TorchTextEngine
 from serai.recipes.transformer_shape import Shape, shapes_of
 
-Tokens: TypeAlias = npt.NDArray[np.uint8]
 
-
-class Transformer(TorchEngine[Tokens]):
+class Transformer(TorchTextEngine):
     """A transformer at one member: set from a model, trained locally, read back as arrays.
 
     A batch is ``(sequences, context + 1) uint8``; the loss is nats a byte.
@@ -43,25 +36,6 @@ class Transformer(TorchEngine[Tokens]):
             {name: nn.Parameter(torch.empty(size, device=compute.device)) for name, size in shapes}, inner, compute
         )
         self._shape = shape
-
-    def nats(self, batches: Iterable[Tokens]) -> tuple[float, int]:
-        """The summed loss over some text, and how many bytes were predicted."""
-        total, count = 0.0, 0
-        with torch.no_grad(), self._compute.autocast():
-            for batch in batches:
-                losses = self._losses(batch)
-                total += float(losses.cpu().double().sum())  # on the CPU: not every device has float64
-                count += losses.numel()
-        return total, count
-
-    def _loss(self, batch: Tokens) -> torch.Tensor:
-        return self._losses(batch).mean()
-
-    def _losses(self, batch: Tokens) -> torch.Tensor:
-        """Nats of each byte after the first of each sequence, one dimension."""
-        tokens = batched(batch, self._compute).long()
-        logits = self._logits(tokens[:, :-1]).float()
-        return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
 
     def _logits(self, tokens: torch.Tensor) -> torch.Tensor:
         values = self._parameters

@@ -27,6 +27,7 @@ from serai.agent.mirror import Mirror
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner
 from serai.agent.settings import (
+    DatasetKind,
     DatasetSettings,
     Feature,
     FeatureKind,
@@ -74,8 +75,8 @@ MAX_STEPS: Final = 10_000  # a bloc that has not come to rest by then never will
 
 IN_PROCESS: Final = SandboxSettings(mode=SandboxMode.OFF)
 
-Rows = Sequence[Sequence[float]]
-"""Rows of numbers; the last one of each is the label."""
+Rows = Sequence[Sequence[float]] | str
+"""Rows of numbers, the last one of each the label; or documents with a blank line between them."""
 
 Lens = Callable[[Zone], Zone]
 """Replaces parts of a member's zone; ``serai.testing.faults`` has parts that lie, lose things or die."""
@@ -294,7 +295,8 @@ class Federation:
         """A plan over every open grant of an agreement, not yet said."""
         grants = [grant for grant in self.state.zones.grants.values() if grant.body.agreement == agreement]
         offers = {str(grant.member): grant.body.offer for grant in grants if grant.revoked is None}
-        return run_plan(agreement, offers, recipe, params or {}, rounds=rounds, round_ms=60_000)
+        equipment = next(iter(self.members.values())).zone.settings.sandbox.equipment
+        return run_plan(agreement, offers, recipe, params or {}, rounds=rounds, round_ms=60_000, equipment=equipment)
 
     def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> Digest:
         """Plan a run; its id."""
@@ -457,19 +459,7 @@ class Federation:
 
 
 def _settings(home: Path, name: MemberId, rows: Rows, genesis: Digest) -> ZoneSettings:
-    path = home / "rows.csv"
-    width = len(rows[0]) - 1
-    columns = [f"x{number}" for number in range(width)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([[*columns, "label"], *rows])
-    features = tuple(Feature(name=column, column=column, kind=FeatureKind.NUMBER) for column in columns)
-    dataset = DatasetSettings(
-        title=f"{name}'s rows",
-        path=str(path),
-        features=features,
-        label=Label(column="label", above=0),
-        test_share=Fraction(1, 4),
-    )
+    dataset = _text(home / "rows.txt", name, rows) if isinstance(rows, str) else _table(home / "rows.csv", name, rows)
     return ZoneSettings(
         home=home,
         member=name,
@@ -481,4 +471,26 @@ def _settings(home: Path, name: MemberId, rows: Rows, genesis: Digest) -> ZoneSe
         policy=(),
         legal=(),
         datasets={"rows": dataset},
+    )
+
+
+def _text(path: Path, name: MemberId, documents: str) -> DatasetSettings:
+    path.write_text(documents, encoding="utf-8")
+    return DatasetSettings(
+        title=f"{name}'s documents", path=str(path), kind=DatasetKind.TEXT, test_share=Fraction(1, 4)
+    )
+
+
+def _table(path: Path, name: MemberId, rows: Sequence[Sequence[float]]) -> DatasetSettings:
+    width = len(rows[0]) - 1
+    columns = [f"x{number}" for number in range(width)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*columns, "label"], *rows])
+    features = tuple(Feature(name=column, column=column, kind=FeatureKind.NUMBER) for column in columns)
+    return DatasetSettings(
+        title=f"{name}'s rows",
+        path=str(path),
+        features=features,
+        label=Label(column="label", above=0),
+        test_share=Fraction(1, 4),
     )

@@ -2,17 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional
 
 from serai.recipes.engines.device import Compute
 from serai.recipes.engines.local_optimizer import InnerAdamW, LocalOptimizer
 from serai.training.tensors import Tensor
 
 Batch = TypeVar("Batch")
+Tokens: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
 class TorchEngine(ABC, Generic[Batch]):
@@ -62,6 +65,36 @@ class TorchEngine(ABC, Generic[Batch]):
     @abstractmethod
     def _loss(self, batch: Batch) -> torch.Tensor:
         """The mean loss of a batch, float32."""
+
+
+class TorchTextEngine(TorchEngine[Tokens]):
+    """A model that predicts a text's next byte or token.
+
+    A batch is ``(sequences, context + 1)``, integers; the loss is nats for each that is predicted.
+    """
+
+    def nats(self, batches: Iterable[Tokens]) -> tuple[float, int]:
+        """The summed loss over some text, and how much was predicted."""
+        total, count = 0.0, 0
+        with torch.no_grad(), self._compute.autocast():
+            for batch in batches:
+                losses = self._losses(batch)
+                total += float(losses.cpu().double().sum())  # on the CPU: not every device has float64
+                count += losses.numel()
+        return total, count
+
+    def _loss(self, batch: Tokens) -> torch.Tensor:
+        return self._losses(batch).mean()
+
+    def _losses(self, batch: Tokens) -> torch.Tensor:
+        """Nats of each byte or token after the first of each sequence, one dimension."""
+        tokens = batched(batch, self._compute).long()
+        logits = self._logits(tokens[:, :-1]).float()
+        return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+
+    @abstractmethod
+    def _logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """``(sequences, length, vocabulary)``, for what comes after each of ``(sequences, length)``."""
 
 
 def read_parameter(parameter: nn.Parameter) -> Tensor:
