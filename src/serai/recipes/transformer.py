@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from serai.recipes.engines.device import Compute
-from serai.recipes.engines.local_optimizer import ADAMW, InnerAdamW
+from serai.recipes.engines.local_optimizer import ADAMW, Inner
 from serai.recipes.engines.torch_engine import TorchTextEngine
 from serai.recipes.transformer_shape import Shape, shapes_of
 
@@ -30,7 +30,7 @@ class Transformer(TorchTextEngine):
 
     """
 
-    def __init__(self, shape: Shape, compute: Compute, inner: InnerAdamW = ADAMW) -> None:
+    def __init__(self, shape: Shape, compute: Compute, inner: Inner = ADAMW) -> None:
         shapes = shapes_of(shape).items()
         super().__init__(
             {name: nn.Parameter(torch.empty(size, device=compute.device)) for name, size in shapes}, inner, compute

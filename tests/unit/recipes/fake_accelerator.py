@@ -122,12 +122,14 @@ def network(compute):
     return trained(TorchNetwork(sizes, 0.1, compute), start, rows)
 
 
-def transformer(compute):
+def transformer(compute, *, muon=False):
+    from serai.recipes.engines.local_optimizer import Inner  # noqa: PLC0415  # as above
     from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
-    from serai.recipes.transformer_shape import Shape, start_of  # noqa: PLC0415  # as above
+    from serai.recipes.transformer_shape import Shape, hidden_matrices, start_of  # noqa: PLC0415  # as above
 
     shape, generator = Shape(width=16, layers=2, heads=2, context=16), np.random.default_rng(2)
-    engine = Transformer(shape, compute)
+    inner = Inner(muon=hidden_matrices(shape) if muon else frozenset())
+    engine = Transformer(shape, compute, inner)
     text = [generator.integers(97, 105, (4, 17)).astype(np.uint8) for _ in range(6)]
     found = trained(engine, start_of(shape, 1), text)
     nats, count = engine.nats(text[:2])
@@ -186,7 +188,11 @@ def main():
     chosen = choose_compute(Equipment())
     plain = choose_compute(Equipment(device="fake", precision=Precision.FLOAT32))
     found = {"auto": [str(chosen.device), str(chosen.dtype), chosen.name], "plain": [str(plain.device.type)]}
-    cases = {"network": network, "transformer": transformer}
+    cases = {
+        "network": network,
+        "transformer": transformer,
+        "muon": lambda compute: transformer(compute, muon=True),
+    }
     if "private" in sys.argv[1:]:
         cases["private"] = private
     for name, case in cases.items():

@@ -33,12 +33,13 @@ def test_an_accelerator_of_any_maker_is_found_with_its_name_and_precision(fake):
     assert fake["plain"] == ["fake"]
 
 
-@pytest.mark.parametrize("case", ["network", "transformer", "private"])
+@pytest.mark.parametrize("case", ["network", "transformer", "muon", "private"])
 def test_every_engine_trains_there_as_on_the_cpu(fake, case):
     if case not in fake:
         pytest.skip("Opacus is an extra: pip install 'serai[torch,privacy]'")
     for part, expected in fake[case]["cpu"].items():
-        assert fake[case]["fake"][part] == pytest.approx(expected, rel=1e-4), part
+        near = 2e-2 if case == "muon" else 1e-4  # Muon multiplies in bfloat16
+        assert fake[case]["fake"][part] == pytest.approx(expected, rel=near), part
     assert all(distance > 0 for distance in fake[case]["fake"]["moved"].values())
 
 

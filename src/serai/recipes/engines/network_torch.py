@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from serai.recipes.engines.device import Compute
-from serai.recipes.engines.local_optimizer import InnerAdamW
+from serai.recipes.engines.local_optimizer import Inner
 from serai.recipes.engines.network import BETAS, Network, Rows
 from serai.recipes.engines.torch_engine import TorchEngine, batched
 
@@ -26,7 +26,7 @@ class TorchNetwork(TorchEngine[Rows]):
     def __init__(self, network: Network, decay: float, compute: Compute) -> None:
         shapes = network.shapes.items()
         parameters = {name: nn.Parameter(torch.zeros(shape, device=compute.device)) for name, shape in shapes}
-        super().__init__(parameters, InnerAdamW(decay=decay, betas=BETAS, clip=None, decays_vectors=True), compute)
+        super().__init__(parameters, Inner(decay=decay, betas=BETAS, clip=None, decays_vectors=True), compute)
 
     def _loss(self, batch: Rows) -> torch.Tensor:
         x, y = (batched(part, self._compute) for part in batch)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from serai.recipes.engines.device import Compute
-from serai.recipes.engines.local_optimizer import InnerAdamW, LocalOptimizer
+from serai.recipes.engines.local_optimizer import Inner, LocalOptimizer
 from serai.training.tensors import Tensor
 
 Batch = TypeVar("Batch")
@@ -28,7 +28,7 @@ class TorchEngine(ABC, Generic[Batch]):
 
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], inner: InnerAdamW, compute: Compute) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], inner: Inner, compute: Compute) -> None:
         self._parameters = dict(sorted(parameters.items()))
         self._inner = inner
         self._compute = compute
