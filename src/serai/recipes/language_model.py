@@ -20,7 +20,7 @@ from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.low_communication import read_lowcomm, read_pace
 from serai.recipes.parameters import Parameters
 from serai.recipes.text_windows import cut, draw
-from serai.recipes.transformer_shape import Shape, shapes_of, start_of
+from serai.recipes.transformer_shape import Shape, hidden_matrices, shapes_of, start_of
 from serai.training.lowcomm import Layout
 from serai.training.methods import Context, Data, Vector
 from serai.training.tensors import Model
@@ -35,13 +35,14 @@ ANCHOR: Final = "anchor"
 
 
 class LanguageModel:
-    """Local AdamW on a byte-level transformer, and low-communication rounds.
+    """Local AdamW or Muon on a byte-level transformer, and low-communication rounds.
 
     The model: the parameters of ``transformer_shape.shapes_of``, float32, and
-    what low-communication rounds keep. A member's AdamW moments stay in its memory
+    what low-communication rounds keep. A member's moments stay in its memory
     from round to round and are never sent (averaging them, or starting them anew, costs loss).
 
-    Settings: ``width``, ``layers``, ``heads``, ``context``; ``batch`` sequences a step;
+    Settings: ``width``, ``layers``, ``heads``, ``context``; ``inner``, the local optimizer,
+    ``adamw`` or ``muon`` (for the matrices between layers; AdamW for the rest); ``batch`` sequences a step;
     ``anchor_fraction`` of them from the public text; ``lr``, ``steps`` a round,
     ``rounds`` of the run, ``warm_steps``; ``seed`` of the start; ``evaluated_bytes``
     at most; and those of ``low_communication``.
@@ -71,6 +72,8 @@ class LanguageModel:
         anchor_fraction = settings.number("anchor_fraction", "0", Fraction(0), Fraction(1))
         self._anchored = int(self._batch * anchor_fraction + Fraction(1, 2))
         self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
+        inner = settings.choice("inner", "adamw", ("adamw", "muon"))
+        self._muon = hidden_matrices(self._shape) if inner == "muon" else frozenset[str]()
         self._pace = read_pace(settings, "0.001")
         layout = Layout(shapes=shapes_of(self._shape), by_row=frozenset({"embedding"}))
         self._rounds = read_lowcomm(settings, layout, self._pace)
@@ -113,9 +116,10 @@ class LanguageModel:
 
     def _engine(self, model: Model) -> TextEngine[Text]:
         from serai.recipes.engines.device import choose_compute  # noqa: PLC0415  # torch takes seconds to load
+        from serai.recipes.engines.local_optimizer import Inner  # noqa: PLC0415  # as above
         from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
 
-        engine = Transformer(self._shape, choose_compute(self._equipment))
+        engine = Transformer(self._shape, choose_compute(self._equipment), Inner(muon=self._muon))
         write_all(engine, model)
         return engine
 

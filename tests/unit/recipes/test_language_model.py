@@ -102,8 +102,9 @@ def test_the_rate_rises_then_falls_over_the_whole_run_not_over_a_round():
 
 
 @needs_torch
-def test_members_of_one_language_each_learn_both():
-    recipe = LanguageModel(PARAMS, {})
+@pytest.mark.parametrize("inner", ["adamw", "muon"])
+def test_members_of_one_language_each_learn_both(inner):
+    recipe = LanguageModel(PARAMS | {"inner": inner}, {})
     model, memories = recipe.initial(), [{}, {}]
     before = [recipe.evaluate(model, data) for data in DATA]
     codec = recipe.codec(2)
@@ -127,8 +128,9 @@ def test_a_fresh_model_is_as_good_as_guessing():
 
 
 @needs_torch
-def test_a_step_repeated_after_a_crash_gives_the_same_digits():
-    recipe = LanguageModel(PARAMS, {})
+@pytest.mark.parametrize("inner", ["adamw", "muon"])
+def test_a_step_repeated_after_a_crash_gives_the_same_digits(inner):
+    recipe = LanguageModel(PARAMS | {"inner": inner}, {})
     model, memory = recipe.initial(), {}
     recipe.contribute(model, DATA[0], context_of(0, memory=memory))
     kept = model_bytes(memory)
@@ -169,6 +171,7 @@ def test_it_starts_from_a_public_base():
         ({"heads": "3"}, {}),
         ({"anchor_fraction": "1.5"}, {}),
         ({"widht": "8"}, {}),
+        ({"inner": "sgd"}, {}),
     ],
 )
 def test_settings_and_inputs_that_do_not_fit_are_refused(params, inputs):
