@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import serai
 from serai.errors import Missing
 from serai.recipes.equipment import Equipment, Precision
 
@@ -89,6 +90,12 @@ def test_the_cpu_computes_in_bfloat16_if_told_to():
     with compute.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("word", ["torch.cuda", ".cuda(", "triton", "pin_memory", "torch.float64", "torch.distributed"])
+def test_no_source_names_what_only_some_devices_have(word):
+    root = Path(serai.__file__).parent
+    assert [path.name for path in root.rglob("*.py") if word in path.read_text(encoding="utf-8")] == []
 
 
 def test_the_network_trains_on_the_accelerator_of_this_machine():

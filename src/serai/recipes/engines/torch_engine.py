@@ -110,5 +110,5 @@ def write_parameter(parameter: nn.Parameter, values: Tensor) -> None:
 
 
 def batched(values: Tensor, compute: Compute) -> torch.Tensor:
-    """An array on the device; read-only views are copied, since PyTorch has no read-only tensors."""
-    return torch.from_numpy(np.ascontiguousarray(values).copy()).to(compute.device)
+    """A copy of an array on the device; not the array itself, which may be read-only, as no tensor is."""
+    return torch.from_numpy(np.array(values)).to(compute.device)
