@@ -1,4 +1,4 @@
-"""A byte-level transformer in PyTorch, its local AdamW steps, and its loss on held-back text.
+"""A byte-level transformer in PyTorch, its local steps, and its loss on held-back text.
 
 A decoder as in nanoGPT (github.com/karpathy/nanoGPT, model.py), with RMSNorm
 (arXiv:1910.07467), without biases, dropout and tokenizer: the vocabulary is the
