@@ -15,6 +15,7 @@ TESTS ?= tests
 DEMO ?=
 BENCH ?= exchange ledger masking published
 PIP_TOOLS := pip-tools==7.6.2
+PEFT := peft==0.21.2  # reads, in a test, the adapters that a lora run released
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -24,7 +25,7 @@ setup: $(V)/.dev $(V)/.demo ## Make .venv with everything that the other verbs n
 demo: $(V)/.demo ## Four hospitals found a center and train together (options: make demo DEMO="...")
 	@$(V)/bin/serai demo $(DEMO)
 
-extras: $(V)/.extras ## PyTorch, Opacus and the privacy accountant, without which some tests and benchmarks skip
+extras: $(V)/.extras ## PyTorch, Opacus, transformers, scikit-learn and the privacy accountant, without which some tests skip
 
 check: lint types imports test ## What must be green before a change travels
 
@@ -106,7 +107,7 @@ $(V)/.demo: requirements/demo.txt $(V)/.runtime
 	@touch $@
 
 $(V)/.extras: pyproject.toml $(V)/.runtime
-	@$(PIP) install --no-build-isolation -e '.[torch,privacy]'
+	@$(PIP) install --no-build-isolation -e '.[torch,privacy,sklearn,lora]' $(PEFT)
 	@touch $@
 
 $(V)/.dev: requirements/dev.txt $(V)/.runtime

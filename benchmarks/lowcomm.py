@@ -37,9 +37,12 @@ from serai.aggregation.exchange import masked_chunks, read_total, sum_chunks
 from serai.aggregation.masking import Release, Roster, leftover_masks
 from serai.kernel.ids import MemberId
 from serai.ledger.merkle import leaf_hash
+from serai.recipes.engines.adapter import read_all, write_all
+from serai.recipes.engines.device import choose_compute
+from serai.recipes.equipment import DEFAULTS
 from serai.recipes.language_model import ANCHOR, START, LanguageModel
 from serai.recipes.low_communication import Pace
-from serai.recipes.transformer import InnerAdamW, Transformer
+from serai.recipes.transformer import Transformer
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
 from serai.storage.keyring import Keyring
 from serai.training.lowcomm import GAIN
@@ -136,11 +139,16 @@ def load_base(corpora: tuple[Corpus, ...], steps: int, cache: Path) -> Model:
 
 def train_base(corpora: tuple[Corpus, ...], steps: int) -> Model:
     """Plain training on the public documents."""
-    engine, generator, text = Transformer(SHAPE), np.random.default_rng(BASE_SEED), public_text(corpora)
-    engine.write(start_of(SHAPE, BASE_SEED))
+    engine, generator, text = open_engine(), np.random.default_rng(BASE_SEED), public_text(corpora)
+    write_all(engine, start_of(SHAPE, BASE_SEED))
     batches = (draw(text, 4 * BATCH, generator) for _ in range(steps))
-    engine.train(batches, rates_of(BASE_LR, steps), InnerAdamW(), {})
-    return engine.read()
+    engine.inner_steps(batches, rates_of(BASE_LR, steps), {})
+    return read_all(engine)
+
+
+def open_engine() -> Transformer:
+    """A transformer on the best device there is."""
+    return Transformer(SHAPE, choose_compute(DEFAULTS))
 
 
 def held_back_loss(recipe: LanguageModel, model: Model, data: dict[str, Data]) -> dict[str, float]:
@@ -213,12 +221,12 @@ def run_joint(arm: Arm, base: Model, corpora: tuple[Corpus, ...], folder: Path) 
 
 def run_parallel(arm: Arm, base: Model, corpora: tuple[Corpus, ...]) -> tuple[Model, int]:
     """Data-parallel training: the mean gradient of all members' batches at every step."""
-    engine, generator = Transformer(SHAPE), np.random.default_rng(arm.seed)
-    engine.write(base)
+    engine, generator = open_engine(), np.random.default_rng(arm.seed)
+    write_all(engine, base)
     texts = [np.frombuffer(corpus.private, np.uint8) for corpus in corpora]
     batches = (np.concatenate([draw(text, BATCH, generator) for text in texts]) for _ in range(arm.steps))
-    engine.train(batches, rates_of(arm.lr, arm.steps), InnerAdamW(), {})
-    model = engine.read()
+    engine.inner_steps(batches, rates_of(arm.lr, arm.steps), {})
+    model = read_all(engine)
     return model, 4 * sum(tensor.size for tensor in model.values()) * arm.steps
 
 

@@ -5,6 +5,7 @@ this run's masks, or ``run.decline`` with each reason and its clause. A run that
 only waits for approvals is not declined; it is looked at again when they come.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,8 @@ from serai.zones.state import approving_members, find_steward_approval
 
 WAITING_STEPS: Final = frozenset({"approvals", "freshness", "quorum"})
 """Steps that time or people may still satisfy: a run that fails only these is asked again, not declined."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,9 @@ def _found(find: Callable[[], Digest]) -> Digest | None:
     """What is here; None, which denies, if it cannot be built."""
     try:
         return find()
-    except SeraiError:
+    except SeraiError as error:
+        # It may name places on this disk, so it stands in the zone's own log and not in its public reasons.
+        _log.warning("what a plan names cannot be had here: %s", error)
         return None
 
 

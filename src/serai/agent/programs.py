@@ -27,7 +27,8 @@ from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
-from serai.kernel.records import from_json
+from serai.kernel.records import from_json, to_json
+from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.registry import RECIPES, build
 from serai.training.methods import FIGURES, Context, Data, Overlapping, Recipe, TwoPhased, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
@@ -100,7 +101,7 @@ class Programs:
     @property
     def fence(self) -> Fence:
         """What stands around workers here."""
-        return find_fence(self.home, self.settings.limits)
+        return self._fence(DEFAULTS)
 
     def find_obstacle(self, *, is_foreign: bool) -> str | None:
         """Why this zone does not run a program, by its own settings; None if it does."""
@@ -126,11 +127,13 @@ class Programs:
         is_foreign = source.archive is not None
         if obstacle := self.find_obstacle(is_foreign=is_foreign):
             raise Refused("sandbox-missing", obstacle, ARTICLE)
-        ours = None if is_foreign else build(source.recipe, source.params, source.inputs)
+        equipment = self.settings.equipment
+        ours = None if is_foreign else build(source.recipe, source.params, source.inputs, equipment)
         if ours is not None and self.settings.mode is SandboxMode.OFF:
             return Program(ours, lambda: None)
         self._warn()
-        confined = Confined(source, ours, self._start, self.clock)
+        equipment = equipment.only_for(source.params)
+        confined = Confined(source, ours, lambda: self._start(equipment), self.clock, equipment)
         return Program(confined, confined.close)
 
     def initial_digest(self, source: Source) -> Digest:
@@ -141,7 +144,7 @@ class Programs:
 
         """
         if source.archive is None:
-            return digest_model(build(source.recipe, source.params, source.inputs).initial())
+            return digest_model(build(source.recipe, source.params, source.inputs, self.settings.equipment).initial())
         settings = repr((source.recipe, sorted(source.params.items()), sorted(source.inputs))).encode()
         inputs = (digest_model(model) for _, model in sorted(source.inputs.items()))
         key = (digest_of(source.archive), digest_of(settings), *inputs)
@@ -157,8 +160,11 @@ class Programs:
         """Remove what the workers of a killed agent left behind; called once at start."""
         sweep(self.home / SCRATCH)
 
-    def _start(self) -> Worker:
-        return Worker(self.fence, self.settings.limits, self.home / SCRATCH)
+    def _start(self, equipment: Equipment) -> Worker:
+        return Worker(self._fence(equipment), self.settings.limits, self.home / SCRATCH)
+
+    def _fence(self, equipment: Equipment) -> Fence:
+        return find_fence(self.home, self.settings.limits, tuple(map(Path, sorted(equipment.models.values()))))
 
     def _warn(self) -> None:
         if not self.fence.is_whole and not self._has_warned:
@@ -202,6 +208,7 @@ class Confined:
         ours: the same recipe in this process, if it comes with serai; None sends every call to the worker.
         start: starts a worker.
         clock: seconds that only grow.
+        equipment: what the zone trains with.
 
     Attributes:
         ours: as given.
@@ -209,11 +216,17 @@ class Confined:
     """
 
     def __init__(
-        self, source: Source, ours: Recipe | None, start: Callable[[], Worker], clock: Callable[[], float]
+        self,
+        source: Source,
+        ours: Recipe | None,
+        start: Callable[[], Worker],
+        clock: Callable[[], float],
+        equipment: Equipment = DEFAULTS,
     ) -> None:
         self._source = source
         self.ours = ours
         self._start = start
+        self._equipment = equipment
         self._worker: Worker | None = None
         self._is_open = False
         self._told: _About | None = None
@@ -388,6 +401,7 @@ class Confined:
             "recipe": source.recipe,
             "params": dict(source.params),
             "inputs": sorted(source.inputs),
+            "equipment": to_json(self._equipment),
         }
         self._worker.post(Call(message=message, parts=(archive, *models)))
 

@@ -59,7 +59,10 @@ _KEPT_ENVIRONMENT: Final = (
         "MKL_NUM_THREADS",
         "MKL_CBWR",
     ),
-    *("NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES", "CUDA_VISIBLE_DEVICES"),
+    *("NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES"),
+    # Which of the zone's accelerators it may use, in each maker's words, and where Ascend's libraries lie.
+    *("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "ASCEND_RT_VISIBLE_DEVICES"),
+    *("LD_LIBRARY_PATH", "ASCEND_HOME_PATH", "ASCEND_OPP_PATH"),
 )
 _MIB: Final = 2**20
 
@@ -84,12 +87,13 @@ class Fence:
 
 
 @functools.cache
-def find_fence(home: Path, limits: Limits) -> Fence:
+def find_fence(home: Path, limits: Limits, models: tuple[Path, ...] = ()) -> Fence:
     """The best fence that this machine has, found by trying; the same for as long as this process lives.
 
     Args:
         home: the zone's home folder, hidden even where a folder that contains it must be shown.
         limits: sizes and devices.
+        models: folders of base models, shown read-only.
 
     """
     program = shutil.which("bwrap")
@@ -98,7 +102,7 @@ def find_fence(home: Path, limits: Limits) -> Fence:
     reason = ""
     for namespaces in (("--unshare-user", "--disable-userns"), ()):
         for processes in (("--proc", "/proc"), ("--dir", "/proc")):
-            command = (program, "--unshare-all", *namespaces, *processes, *_view(home, limits), "--")
+            command = (program, "--unshare-all", *namespaces, *processes, *_view(home, limits, models), "--")
             reason = _try(command)
             if not reason:
                 return Fence(command, ())
@@ -295,7 +299,7 @@ def _end(process: "subprocess.Popen[bytes]", channel: socket.socket, scratch: Pa
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _view(home: Path, limits: Limits) -> Iterator[str]:
+def _view(home: Path, limits: Limits, models: tuple[Path, ...]) -> Iterator[str]:
     """What the worker sees, as bubblewrap's options; later ones lie over earlier ones."""
     yield from ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "worker", "--chdir", "/")
     yield from ("--size", str(limits.scratch_mb * _MIB), "--tmpfs", "/tmp")  # noqa: S108  # its own
@@ -310,6 +314,8 @@ def _view(home: Path, limits: Limits) -> Iterator[str]:
         yield from ("--ro-bind", str(path), str(path))
     if any(home.resolve().is_relative_to(path) for path in shown):
         yield from ("--perms", "0000", "--size", "4096", "--tmpfs", str(home.resolve()))
+    for path in models:
+        yield from ("--ro-bind-try", str(path), str(path))
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 

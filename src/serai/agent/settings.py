@@ -26,6 +26,7 @@ from serai.charter.agreements import Term
 from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
+from serai.recipes.equipment import AUTO, DEFAULTS, EngineName, Equipment, Precision
 
 T = TypeVar("T")
 
@@ -104,11 +105,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """Where and within what limits recipes run in this zone."""
+    """Where, within what limits, and with what equipment recipes run in this zone."""
 
     mode: SandboxMode = SandboxMode.PREFERRED
     foreign: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
+    equipment: Equipment = DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +250,15 @@ class _Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """What trains, and on what."""
+
+    engine: EngineName = EngineName.AUTO
+    device: str = AUTO
+    precision: Precision = Precision.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ZoneFile:
     """The keys that ``zone.toml`` may hold."""
 
@@ -260,6 +271,8 @@ class _ZoneFile:
     sandbox: SandboxMode = SandboxMode.PREFERRED
     foreign_code: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
+    training: _Training = _Training()
+    models: Mapping[str, str] = field(default_factory=dict)
     policy: _Terms = _Terms()
     legal: _Terms = _Terms()
     datasets: Mapping[str, DatasetSettings] = field(default_factory=dict)
@@ -276,7 +289,7 @@ class ZoneSettings:
         max_staleness_s: oldest acceptable age of the newest witnessed checkpoint.
         policy: the zone's own standing limits.
         legal: the limits of the law it lives under, as it declares them.
-        sandbox: where and within what limits recipes run.
+        sandbox: where, within what limits, and with what equipment recipes run.
 
     """
 
@@ -333,7 +346,12 @@ def load_settings(home: Path) -> ZoneSettings:
         policy=_resolve_terms(parsed.policy, home),
         legal=_resolve_terms(parsed.legal, home),
         datasets={name: _with_absolute_path(dataset, home) for name, dataset in parsed.datasets.items()},
-        sandbox=SandboxSettings(mode=parsed.sandbox, foreign=parsed.foreign_code, limits=parsed.limits),
+        sandbox=SandboxSettings(
+            mode=parsed.sandbox,
+            foreign=parsed.foreign_code,
+            limits=parsed.limits,
+            equipment=_equipment(parsed, path),
+        ),
     )
 
 
@@ -354,6 +372,15 @@ def with_pins(text: str, center_url: str, genesis: Digest) -> str:
             lines.insert(top, pin)
             top += 1
     return "\n".join(lines) + "\n"
+
+
+def _equipment(parsed: _ZoneFile, path: Path) -> Equipment:
+    models = {name: str(path.parent / Path(folder).expanduser()) for name, folder in parsed.models.items()}
+    chosen = parsed.training
+    try:
+        return Equipment(engine=chosen.engine, device=chosen.device, precision=chosen.precision, models=models)
+    except ValueError as error:
+        raise Misconfigured("settings-value", f"{path}: training: {error}") from error
 
 
 def _genesis(text: str, path: Path) -> Digest | None:

@@ -22,8 +22,8 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         "Make and run a member's own zone, where its data stays.",
     ),
     "recipe": (
-        {"pack": "serai.cli.verbs.recipe:pack", "approve": "serai.cli.verbs.recipe:approve"},
-        "Pack one's own recipe, and let somebody's run at home.",
+        {verb: f"serai.cli.verbs.recipe:{verb}" for verb in ("pack", "approve", "base", "adapters")},
+        "Pack one's own recipe, let somebody's run at home, name a base model, take adapters out.",
     ),
 }
 

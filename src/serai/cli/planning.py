@@ -93,7 +93,8 @@ def open_recipe(session: Session, wish: Wish) -> Iterator[tuple[Recipe, Digest]]
     """
     models = fetch_models(session, wish.inputs)
     if wish.archive is None:
-        yield build(wish.recipe, wish.params, models), code_digest(wish.recipe)
+        equipment = session.settings.sandbox.equipment
+        yield build(wish.recipe, wish.params, models, equipment), code_digest(wish.recipe)
         return
     programs = Programs(session.settings.sandbox, session.settings.home)
     program = programs.open(Source(recipe="", params=wish.params, inputs=models, archive=wish.archive))

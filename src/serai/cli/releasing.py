@@ -7,13 +7,17 @@ from typing import Final
 
 from serai.agent.session import Session
 from serai.analytics.state import EvaluationRecord, evaluations_of
+from serai.cli.find import find_id
 from serai.cli.output import short
+from serai.cli.planning import fetch_models
 from serai.cli.voice import Spoken, say
 from serai.errors import Conflict
 from serai.hub.rules import RunOutcome, missing_evaluations
 from serai.hub.statements import Release
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role
+from serai.recipes.lora import Lora
+from serai.recipes.peft_folder import write_peft_folder
 from serai.state import State, outcome_of
 
 FORMAT: Final = "safetensors"
@@ -69,6 +73,30 @@ def release_model(session: Session, wish: ReleaseWish) -> Released:
     return Released(say(session, body, Role.DELEGATE), model, size_bytes)
 
 
+def write_adapters(session: Session, run: str, folder: Path) -> Digest:
+    """Write what a run of the recipe ``lora`` trained as a folder for the library peft; the model's digest.
+
+    Args:
+        session: with a center that has the model.
+        run: the first characters of its id.
+        folder: to be made.
+
+    Raises:
+        Missing: there is no such run.
+        Conflict: the run has not finished, is of another recipe, or there is something at ``folder``.
+
+    """
+    state = session.state()
+    id_ = find_id(state.runs.plans, run, "run")
+    plan, outcome = state.runs.plans[id_].plan, outcome_of(state, id_, state.now)
+    if plan.recipe != Lora.name:
+        raise Conflict("run-recipe", f"run {short(id_)} is of the recipe {plan.recipe}, which trains no adapters")
+    if outcome is None or outcome.model is None:
+        raise _unfinished(id_)
+    write_peft_folder(folder, plan.params, fetch_models(session, {"model": outcome.model})["model"])
+    return outcome.model
+
+
 def write_card(state: State, outcome: RunOutcome, title: str, wish: ReleaseWish) -> str:
     """The model's card in Markdown: what it is, how it was made, how it does for each member, and where it is weak."""
     assert outcome.model is not None
@@ -93,10 +121,14 @@ def write_card(state: State, outcome: RunOutcome, title: str, wish: ReleaseWish)
 def _finished(state: State, run: Digest) -> tuple[RunOutcome, Digest]:
     outcome = outcome_of(state, run, state.now)
     if outcome is None or outcome.model is None:
-        raise Conflict("run-unfinished", f"run {short(run)} has not come to a model yet; `serai explain {short(run)}`")
+        raise _unfinished(run)
     if missing := missing_evaluations(state.analytics, outcome):
         raise Conflict("run-unevaluated", f"{', '.join(missing)} must evaluate the model before it can be released")
     return outcome, outcome.model
+
+
+def _unfinished(run: Digest) -> Conflict:
+    return Conflict("run-unfinished", f"run {short(run)} has not come to a model yet; `serai explain {short(run)}`")
 
 
 def _card_row(record: EvaluationRecord) -> str:

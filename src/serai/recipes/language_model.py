@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
-from serai.errors import Malformed, Missing, Refused
-from serai.recipes.low_communication import Steps, Train, read_pace, read_rounds
+from serai.errors import Malformed, Missing
+from serai.recipes.engines.adapter import TextEngine, write_all
+from serai.recipes.equipment import DEFAULTS, Equipment
+from serai.recipes.low_communication import Train, read_pace, read_rounds, trained_by
 from serai.recipes.parameters import Parameters
-from serai.recipes.transformer_shape import Shape, shapes_of, start_of
+from serai.recipes.text_windows import cut, draw
+from serai.recipes.transformer_shape import Shape, hidden_matrices, shapes_of, start_of
 from serai.training.fragments import Layout
 from serai.training.methods import Context, Data, Vector
 from serai.training.tensors import Model
@@ -30,17 +33,16 @@ START: Final = "start"
 ANCHOR: Final = "anchor"
 """Name under which a plan's inputs give public text, as one array ``text`` of bytes."""
 
-_EVALUATED_AT_ONCE: Final = 64  # sequences
-
 
 class LanguageModel:
-    """Local AdamW on a byte-level transformer, and low-communication rounds.
+    """Local AdamW or Muon on a byte-level transformer, and low-communication rounds.
 
     The model: the parameters of ``transformer_shape.shapes_of``, float32, and
-    what low-communication rounds keep. A member's AdamW moments stay in its memory
+    what low-communication rounds keep. A member's moments stay in its memory
     from round to round and are never sent (averaging them, or starting them anew, costs loss).
 
-    Settings: ``width``, ``layers``, ``heads``, ``context``; ``batch`` sequences a step;
+    Settings: ``width``, ``layers``, ``heads``, ``context``; ``inner``, the local optimizer,
+    ``adamw`` or ``muon`` (for the matrices between layers; AdamW for the rest); ``batch`` sequences a step;
     ``anchor_fraction`` of them from the public text; ``seed`` of the start;
     ``evaluated_bytes`` at most; and those of ``low_communication``.
     Inputs: ``start``, a model to start from; ``anchor``, public text.
@@ -48,6 +50,7 @@ class LanguageModel:
     Args:
         params: the settings.
         inputs: the input models.
+        equipment: what trains it.
 
     Raises:
         Missing: PyTorch is not installed here.
@@ -58,15 +61,18 @@ class LanguageModel:
     name: ClassVar[str] = "language_model"
     outputs: ClassVar[tuple[str, ...]] = ("model", "metrics")
 
-    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model]) -> None:
+    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model], equipment: Equipment = DEFAULTS) -> None:
         if find_spec("torch") is None:
             raise Missing("recipe-extra", f"{self.name} needs PyTorch, which is not here: pip install 'serai[torch]'")
+        self._given, self._equipment = (params, inputs), equipment
         settings = Parameters(self.name, params)
         self._shape = _read_shape(settings)
         self._batch = settings.integer("batch", 32, 1, 2**16)
         anchor_fraction = settings.number("anchor_fraction", "0", Fraction(0), Fraction(1))
         self._anchored = int(self._batch * anchor_fraction + Fraction(1, 2))
         self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
+        inner = settings.choice("inner", "adamw", ("adamw", "muon"))
+        self._muon = hidden_matrices(self._shape) if inner == "muon" else frozenset[str]()
         pace = read_pace(settings, "0.001")
         layout = Layout(shapes=shapes_of(self._shape), by_row=frozenset({"embedding"}))
         self._rounds = read_rounds(settings, layout, pace)
@@ -74,6 +80,10 @@ class LanguageModel:
         settings.finish()
         self._anchor = _anchor_from(inputs, self._shape, needed=self._anchored > 0)
         self._start = _start_from(inputs, layout) or start_of(self._shape, seed)
+
+    def equipped(self, equipment: Equipment) -> "LanguageModel":
+        """The same recipe with a zone's device."""
+        return LanguageModel(*self._given, equipment)
 
     @property
     def length(self) -> int:
@@ -104,11 +114,11 @@ class LanguageModel:
 
     def contribute(self, model: Model, data: Data, context: Context) -> Vector:
         """Local steps from the global model and this member's offset, quantised."""
-        return self._rounds.contribute(model, context, self._trainer(data, context))
+        return self._rounds.contribute(model, context, self._trainer(model, data, context))
 
     def train_ahead(self, model: Model, data: Data, context: Context) -> None:
         """The next round's first steps, while the vector travels."""
-        self._rounds.train_ahead(model, context, self._trainer(data, context))
+        self._rounds.train_ahead(model, context, self._trainer(model, data, context))
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
@@ -116,30 +126,26 @@ class LanguageModel:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Held-back text: ``n`` documents, ``predicted`` bytes of them, and their loss in ``micronats``."""
-        from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
-
-        engine = Transformer(self._shape)
-        engine.write(model)
-        nats, predicted = engine.nats(_windows(data.test_text[: self._evaluated], self._shape.context))
+        nats, predicted = self._engine(model).nats(cut(data.test_text[: self._evaluated], self._shape.context))
         return {"n": len(data.test_x), "predicted": predicted, "micronats": round(nats * 10**6)}
 
-    def _trainer(self, data: Data, context: Context) -> Train:
-        from serai.recipes.transformer import InnerAdamW, Transformer  # noqa: PLC0415  # torch takes seconds to load
+    def _trainer(self, model: Model, data: Data, context: Context) -> Train:
+        return trained_by(self._engine(model), self._batches(data, context), context.memory)
 
-        def train(start: Model, steps: Steps) -> tuple[Model, float]:
-            engine = Transformer(self._shape)
-            engine.write(start)
-            batches = steps.of(self._batches(data, context))
-            loss = engine.train(batches, steps.rates, InnerAdamW(), context.memory)
-            return engine.read(), loss
+    def _engine(self, model: Model) -> TextEngine[Text]:
+        from serai.recipes.engines.device import choose_compute  # noqa: PLC0415  # torch takes seconds to load
+        from serai.recipes.engines.local_optimizer import Inner  # noqa: PLC0415  # as above
+        from serai.recipes.transformer import Transformer  # noqa: PLC0415  # as above
 
-        return train
+        engine = Transformer(self._shape, choose_compute(self._equipment), Inner(muon=self._muon))
+        write_all(engine, model)
+        return engine
 
     def _batches(self, data: Data, context: Context) -> Iterator[Text]:
         generator = context.generator()
         while True:
-            own = _draw(data.text, self._batch - self._anchored, self._shape.context, generator)
-            public = _draw(self._anchor, self._anchored, self._shape.context, generator)
+            own = draw(data.text, self._batch - self._anchored, self._shape.context, generator)
+            public = draw(self._anchor, self._anchored, self._shape.context, generator)
             yield np.concatenate((own, public))
 
 
@@ -150,25 +156,6 @@ def _read_shape(settings: Parameters) -> Shape:
         raise Malformed("recipe-param", f"expected a width that is a multiple of {heads} heads, got {width}")
     layers, context = settings.integer("layers", 4, 1, 999), settings.integer("context", 64, 1, 2**20)
     return Shape(width=width, layers=layers, heads=heads, context=context)
-
-
-def _draw(text: Text, count: int, context: int, generator: np.random.Generator) -> Text:
-    """Sequences of ``context`` bytes and the one after them, from anywhere in a text."""
-    if count == 0:
-        return np.zeros((0, context + 1), np.uint8)
-    if len(text) <= context:
-        raise Refused("text-too-short", f"expected more than {context} bytes to train on, got {len(text)}; add text")
-    windows = np.lib.stride_tricks.sliding_window_view(text, context + 1)
-    return windows[generator.integers(0, len(windows), count)]
-
-
-def _windows(text: Text, context: int) -> Iterator[Text]:
-    """A text in batches of sequences that predict each of its bytes once, but the first and a last rest."""
-    count = max(0, (len(text) - 1) // context)
-    starts = np.arange(count) * context
-    for first in range(0, count, _EVALUATED_AT_ONCE):
-        some = starts[first : first + _EVALUATED_AT_ONCE]
-        yield np.lib.stride_tricks.sliding_window_view(text, context + 1)[some]
 
 
 def _anchor_from(inputs: Mapping[str, Model], shape: Shape, *, needed: bool) -> Text:

@@ -14,13 +14,14 @@ What is done with it: ``outer_lr``; ``momentum`` (0 for plain averaging), which 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 from serai.aggregation.codec import Codec
+from serai.recipes.engines.adapter import Engine, read_all, write_all
 from serai.recipes.parameters import Parameters
 from serai.training.fragments import Layout
 from serai.training.lowcomm import LowComm, Schedule, rounds_in
@@ -28,7 +29,7 @@ from serai.training.methods import Context, Vector
 from serai.training.offsets import Offsets
 from serai.training.outer import Averaging, Nesterov
 from serai.training.quantiser import STEPS, Quantiser
-from serai.training.tensors import Model
+from serai.training.tensors import Model, Tensor
 
 T = TypeVar("T")
 
@@ -97,6 +98,17 @@ class Steps:
 
 Train: TypeAlias = Callable[[Model, Steps], tuple[Model, float]]
 """From some parameters, steps: the parameters after them, and the mean loss before each, nats."""
+
+
+def trained_by(engine: Engine[T], batches: Iterable[T], memory: MutableMapping[str, Tensor]) -> Train:
+    """Steps of an engine over a round's batches."""
+
+    def train(start: Model, steps: Steps) -> tuple[Model, float]:
+        write_all(engine, start)
+        loss = engine.inner_steps(steps.of(batches), steps.rates, memory)
+        return read_all(engine), loss
+
+    return train
 
 
 class Rounds:

@@ -1,34 +1,35 @@
-"""A small neural network on tables, in numpy alone, trained by low-communication rounds.
+"""A small neural network on tables, in numpy alone or whatever else a member has, trained by low-communication rounds.
 
 One hidden layer (ReLU) and one yes-or-no answer; AdamW (arXiv:1711.05101) inside.
-It shows that low-communication rounds need no framework, and serves members
-whose machines have none.
+Each member's zone chooses what trains it: numpy, so that members without any
+framework take part, PyTorch on any chip, or scikit-learn.
 """
 
 import math
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import ClassVar, Final, TypeAlias
+from importlib.util import find_spec
+from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
-from serai.errors import Malformed, Refused
-from serai.recipes.low_communication import Steps, Train, read_pace, read_rounds
+from serai.errors import Malformed, Missing, Refused
+from serai.recipes.engines.adamw import Array32
+from serai.recipes.engines.adapter import Engine
+from serai.recipes.engines.network import Network, NumpyNetwork, Rows, forward
+from serai.recipes.equipment import DEFAULTS, EngineName, Equipment
+from serai.recipes.low_communication import Train, read_pace, read_rounds, trained_by
 from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.fragments import Layout
 from serai.training.methods import Context, Data, Vector, classification_counts
-from serai.training.tensors import Model, Tensor
-
-Array32: TypeAlias = npt.NDArray[np.float32]
+from serai.training.tensors import Model
 
 START: Final = "start"
 """Name under which a plan's inputs give a model to start from."""
 
-_BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
-_STEP, _M, _V = "inner/step", "inner/m/", "inner/v/"
+_PACKAGES: Final = {EngineName.TORCH: "torch", EngineName.SKLEARN: "sklearn"}
 
 
 class Mlp:
@@ -44,31 +45,44 @@ class Mlp:
     Args:
         params: the settings.
         inputs: the input models.
+        equipment: what trains it.
 
     """
 
     name: ClassVar[str] = "mlp"
     outputs: ClassVar[tuple[str, ...]] = ("model", "metrics")
 
-    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model]) -> None:
+    def __init__(self, params: Mapping[str, str], inputs: Mapping[str, Model], equipment: Equipment = DEFAULTS) -> None:
         settings = Parameters(self.name, params)
-        self._features = settings.integer("features", None, 1, 1_000_000)
+        features = settings.integer("features", None, 1, 1_000_000)
         hidden = settings.integer("hidden", 32, 1, 1_000_000)
+        self._network = Network(features=features, hidden=hidden)
         self._batch = settings.integer("batch", 32, 1, 2**20)
         self._decay = float(settings.number("decay", "0.01", Fraction(0), Fraction(1)))
         pace = read_pace(settings, "0.01")
-        shapes = {
-            "hidden_bias": (hidden,),
-            "hidden_weight": (self._features, hidden),
-            "out_bias": (1,),
-            "out_weight": (hidden,),
-        }
-        layout = Layout(shapes=shapes)
+        layout = Layout(shapes=self._network.shapes)
         self._rounds = read_rounds(settings, layout, pace)
         seed = settings.integer("seed", 0, 0, 2**63)
         settings.finish()
-        self._scale = scale_from(inputs, self._features)
+        self._scale = scale_from(inputs, features)
         self._start = _start_from(inputs, layout, seed)
+        self._given, self._equipment = (params, inputs), equipment
+
+    def equipped(self, equipment: Equipment) -> "Mlp":
+        """The same recipe with a zone's engine and device.
+
+        Raises:
+            Missing: the engine is not installed.
+
+        """
+        engine = equipment.table_engine
+        package = _PACKAGES.get(engine)
+        if package is not None and find_spec(package) is None:
+            raise Missing(
+                "recipe-extra",
+                f"zone.toml names the engine {engine.value}, which is not here: pip install 'serai[{engine.value}]'",
+            )
+        return Mlp(*self._given, equipment)
 
     @property
     def length(self) -> int:
@@ -111,69 +125,34 @@ class Mlp:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Yes where the log-odds are positive."""
-        x = scaled(model, data.test_x, self._features).astype(np.float32)
-        return classification_counts(_forward(model, x)[1] > 0, data.test_y)
+        x = scaled(model, data.test_x, self._network.features).astype(np.float32)
+        return classification_counts(forward(model, x)[1] > 0, data.test_y)
 
     def _trainer(self, model: Model, data: Data, context: Context) -> Train:
         if not len(data.x):
             raise Refused("rows-range", "expected at least one training row, got none")
-        x, y = scaled(model, data.x, self._features).astype(np.float32), data.y.astype(np.float32)
+        return trained_by(self._engine(), self._batches(model, data, context), context.memory)
 
-        def train(start: Model, steps: Steps) -> tuple[Model, float]:
-            local, nats = dict(start), 0.0
-            for rate, rows in zip(steps.rates, steps.of(self._batches(len(x), context)), strict=True):
-                loss, gradients = _loss_and_gradients(local, x[rows], y[rows])
-                nats += loss
-                _adamw(local, gradients, context.memory, (rate, self._decay))
-            return local, nats / len(steps.rates)
-
-        return train
-
-    def _batches(self, count: int, context: Context) -> Iterator[npt.NDArray[np.int64]]:
+    def _batches(self, model: Model, data: Data, context: Context) -> Iterator[Rows]:
+        x, y = scaled(model, data.x, self._network.features).astype(np.float32), data.y.astype(np.float32)
         generator = context.generator()
         while True:
-            yield generator.integers(0, count, self._batch)
+            rows = generator.integers(0, len(x), self._batch)
+            yield x[rows], y[rows]
 
+    def _engine(self) -> Engine[Rows]:
+        match self._equipment.table_engine:
+            case EngineName.TORCH:
+                from serai.recipes.engines.device import choose_compute  # noqa: PLC0415  # torch takes seconds to load
+                from serai.recipes.engines.network_torch import TorchNetwork  # noqa: PLC0415  # as above
 
-def _forward(model: Model, x: Array32) -> tuple[Array32, Array32]:
-    """The hidden layer ``(n, hidden)`` and the log-odds ``(n,)``."""
-    hidden = np.maximum(x @ model["hidden_weight"] + model["hidden_bias"], 0)
-    return hidden, hidden @ model["out_weight"] + model["out_bias"]
+                return TorchNetwork(self._network, self._decay, choose_compute(self._equipment))
+            case EngineName.SKLEARN:
+                from serai.recipes.engines.network_sklearn import SklearnGradients  # noqa: PLC0415  # an extra
 
-
-def _loss_and_gradients(model: Model, x: Array32, y: Array32) -> tuple[float, dict[str, Array32]]:
-    """The mean log-loss, nats, and its gradients."""
-    hidden, odds = _forward(model, x)
-    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
-        error = (1 / (1 + np.exp(-odds)) - y) / np.float32(len(x))
-    with np.errstate(invalid="ignore"):  # a model that diverged is refused when its round ends
-        nats = float(np.mean(np.logaddexp(0, odds) - y * odds))
-    back = np.outer(error, model["out_weight"]) * (hidden > 0)
-    return nats, {
-        "hidden_bias": back.sum(axis=0),
-        "hidden_weight": x.T @ back,
-        "out_bias": error.sum(keepdims=True),
-        "out_weight": hidden.T @ error,
-    }
-
-
-def _adamw(
-    local: dict[str, Array32],
-    gradients: Mapping[str, Array32],
-    memory: MutableMapping[str, Tensor],
-    pace: tuple[float, float],
-) -> None:
-    """One step in place; ``pace`` is learning rate and decay. Moments stay in the member's memory."""
-    rate, decay = pace
-    step = int(memory[_STEP][0]) + 1 if _STEP in memory else 1
-    memory[_STEP] = np.array([step], np.int64)
-    for name, gradient in gradients.items():
-        zero = np.zeros_like(gradient)
-        m = memory.get(_M + name, zero) * _BETA1 + gradient * (1 - _BETA1)
-        v = memory.get(_V + name, zero) * _BETA2 + gradient * gradient * (1 - _BETA2)
-        memory[_M + name], memory[_V + name] = m, v
-        move = m / (1 - _BETA1**step) / (np.sqrt(v / (1 - _BETA2**step)) + _EPSILON)
-        local[name] = local[name] * np.float32(1 - rate * decay) - (move * rate).astype(np.float32)
+                return NumpyNetwork(self._network, self._decay, SklearnGradients(self._network))
+            case _:
+                return NumpyNetwork(self._network, self._decay)
 
 
 def _start_from(inputs: Mapping[str, Model], layout: Layout, seed: int) -> Model:

@@ -69,6 +69,23 @@ class Parameters:
             )
         return text
 
+    def word(self, name: str, default: str | None, form: str) -> str:
+        """A text of a known form.
+
+        Args:
+            name: of the setting.
+            default: unless given; None if it must be.
+            form: a regular expression that the whole text matches.
+
+        Raises:
+            Malformed: missing without a default, or of another form.
+
+        """
+        text = self._take(name, default)
+        if not re.fullmatch(form, text):
+            raise Malformed("recipe-param", f"{self._recipe}: expected {name} as {form}, got {text[:80]!r}")
+        return text
+
     def finish(self) -> None:
         """Refuse what nobody read: a misspelt setting must not run with a default.
 

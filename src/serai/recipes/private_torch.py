@@ -17,6 +17,9 @@ from opacus import GradSampleModule  # type: ignore[import-untyped,import-not-fo
 from opacus.optimizers import DPOptimizer  # type: ignore[import-untyped,import-not-found,unused-ignore]  # as above
 from torch import nn
 
+from serai.recipes.engines.device import Compute, choose_compute
+from serai.recipes.engines.torch_engine import read_parameter, write_parameter
+from serai.recipes.equipment import DEFAULTS
 from serai.recipes.local_sgd import InnerSgd
 from serai.training.local_steps import Drift
 from serai.training.methods import Context, Data
@@ -35,12 +38,17 @@ class PrivateTorch:
         loss: summed over rows, not averaged: a step may draw no row at all.
         inner: learning rate and steps.
         private: how rows are drawn, cut and hidden.
+        compute: the device; the best there is unless given. Its precision is not used: what is
+            cut and hidden is float32.
 
     """
 
-    def __init__(self, module: nn.Module, loss: Loss, inner: InnerSgd, private: RowNoise) -> None:
+    def __init__(
+        self, module: nn.Module, loss: Loss, inner: InnerSgd, private: RowNoise, compute: Compute | None = None
+    ) -> None:
+        self._device = (compute or choose_compute(DEFAULTS)).device
+        self._module = GradSampleModule(module.to(self._device), loss_reduction="sum", strict=True)
         self._parameters = dict(sorted(module.named_parameters()))
-        self._module = GradSampleModule(module, loss_reduction="sum", strict=True)
         self._loss = loss
         self._inner = inner
         self._private = private
@@ -52,13 +60,11 @@ class PrivateTorch:
 
     def read(self, name: str) -> Tensor:
         """A parameter's present value."""
-        found: Tensor = self._parameters[name].detach().cpu().numpy().copy()
-        return found
+        return read_parameter(self._parameters[name])
 
     def write(self, name: str, values: Tensor) -> None:
         """Set a parameter."""
-        with torch.no_grad():
-            self._parameters[name].copy_(torch.from_numpy(np.array(values, np.float32)))
+        write_parameter(self._parameters[name], values)
 
     def inner_steps(self, data: Data, context: Context, drift: Drift) -> int:
         """DP-SGD from the present values; returns the row count.
@@ -67,12 +73,12 @@ class PrivateTorch:
             Refused: there are no rows, or no secret to draw noise from.
 
         """
-        x, y = (torch.from_numpy(np.asarray(values, np.float32)) for values in (data.x, data.y))
+        x, y = (self._on_device(values) for values in (data.x, data.y))
         steps = PrivateSteps(self._private, len(x), context)
         start = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         optimizer = self._optimizer(steps, len(x))
         for rows in steps.batches(self._inner.steps):
-            drawn = torch.from_numpy(rows)
+            drawn = torch.from_numpy(rows).to(self._device)
             optimizer.zero_grad(set_to_none=True)
             self._loss(self._module(x[drawn]), y[drawn]).backward()
             optimizer.pre_step()
@@ -94,9 +100,12 @@ class PrivateTorch:
             for name, parameter in self._parameters.items():
                 assert parameter.grad is not None, "each step gives each parameter noise"
                 if name in drift.corrections:
-                    parameter.grad += torch.from_numpy(np.asarray(drift.corrections[name], np.float32))
+                    parameter.grad += self._on_device(drift.corrections[name])
                 if drift.proximal:
                     parameter.grad += drift.proximal * (parameter - start[name])
+
+    def _on_device(self, values: Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.array(values, np.float32)).to(self._device)
 
 
 class _SecretNoise(DPOptimizer):

@@ -8,8 +8,10 @@ from typing import Final
 
 from serai.errors import Missing
 from serai.kernel.ids import Digest
+from serai.recipes.equipment import DEFAULTS, Equipment, equip
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.lora import Lora
 from serai.recipes.mlp import Mlp
 from serai.recipes.moments import Moments
 from serai.recipes.newton import Newton
@@ -18,22 +20,22 @@ from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
 }
 """Every recipe that comes with serai."""
 
 _ROOMS: Final = ("serai.recipes.", "serai.training.")
 
 
-def build(name: str, params: Mapping[str, str], inputs: Mapping[str, Model]) -> Recipe:
-    """Make a recipe with a plan's settings and input models.
+def build(name: str, params: Mapping[str, str], inputs: Mapping[str, Model], equipment: Equipment = DEFAULTS) -> Recipe:
+    """Make a recipe with a plan's settings and input models, for what a zone trains with.
 
     Raises:
-        Missing: no such recipe is installed here.
+        Missing: no such recipe is installed here, or the equipment names what is not.
         Malformed: a setting or input does not fit.
 
     """
-    return _find(name)(params, inputs)
+    return equip(_find(name)(params, inputs), equipment)
 
 
 def source_of(module: str) -> bytes:

@@ -46,6 +46,11 @@ def shapes_of(shape: Shape) -> dict[str, tuple[int, ...]]:
     return dict(sorted((found | {"norm": (width,)}).items()))
 
 
+def hidden_matrices(shape: Shape) -> frozenset[str]:
+    """The names of the matrices between layers, which Muon is for: all but embedding and position."""
+    return frozenset(name for name, size in shapes_of(shape).items() if name.startswith("blocks.") and len(size) == 2)
+
+
 def start_of(shape: Shape, seed: int) -> Model:
     """Parameters to begin with: weights uniform with a standard deviation of 0.02, norms 1.
 

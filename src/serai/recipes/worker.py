@@ -19,9 +19,10 @@ import numpy as np
 
 from serai.errors import Malformed, SeraiError
 from serai.kernel.ids import MemberId
-from serai.kernel.records import to_json
+from serai.kernel.records import from_json, to_json
 from serai.recipes.archive import ENTRY_FILE, unpack
 from serai.recipes.confinement import Bounds, confine, die_with_parent
+from serai.recipes.equipment import Equipment, equip
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
 from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased
@@ -97,11 +98,12 @@ class Worker:
     def _open(self, message: Message, parts: Parts) -> Answer:
         archive, *models = parts
         inputs = {name: read_model(part) for name, part in zip(message["inputs"], models, strict=True)}
+        equipment = from_json(Equipment, message["equipment"])
         if archive:
-            self._recipe = _load(bytes(archive))(message["params"], inputs)
+            program = equip(_load(bytes(archive))(message["params"], inputs), equipment)
         else:
-            self._recipe = build(message["recipe"], message["params"], inputs)
-        program = self._recipe
+            program = build(message["recipe"], message["params"], inputs, equipment)
+        self._recipe = program
         told = {"name": program.name, "length": program.length, "outputs": list(program.outputs)}
         ahead = program.ahead if isinstance(program, Overlapping) else 0
         last = program.last_length if isinstance(program, TwoPhased) else program.length

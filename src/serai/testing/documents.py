@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from serai.charter.agreements import AgreementText, Clause, Term
 from serai.kernel.ids import Digest, MemberId
+from serai.recipes.equipment import DEFAULTS
 from serai.recipes.registry import build, code_digest
 from serai.training.methods import last_form
 from serai.training.statements import Action, RunPlan
@@ -39,9 +40,12 @@ def run_plan(
     inputs: Mapping[str, Model] | None = None,
     **fields: Any,
 ) -> RunPlan:
-    """A plan for a recipe that comes with serai; ``fields`` are the plan's others, ``rounds`` and ``round_ms`` among them."""
+    """A plan for a recipe that comes with serai.
+
+    ``fields`` are the plan's others, ``rounds`` and ``round_ms`` among them, and ``equipment``, what its planner has.
+    """
     models = dict(inputs or {})
-    program = build(recipe, params, models)
+    program = build(recipe, params, models, fields.pop("equipment", DEFAULTS))
     made: dict[str, Any] = {
         "agreement": agreement,
         "title": f"{recipe} together",

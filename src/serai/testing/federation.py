@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from serai.agent.app import Follower
@@ -26,6 +27,7 @@ from serai.agent.mirror import Mirror
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner
 from serai.agent.settings import (
+    DatasetKind,
     DatasetSettings,
     Feature,
     FeatureKind,
@@ -54,6 +56,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role, Signer
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
+from serai.recipes.equipment import Equipment
 from serai.state import State, digest_state
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
@@ -72,8 +75,8 @@ MAX_STEPS: Final = 10_000  # a bloc that has not come to rest by then never will
 
 IN_PROCESS: Final = SandboxSettings(mode=SandboxMode.OFF)
 
-Rows = Sequence[Sequence[float]]
-"""Rows of numbers; the last one of each is the label."""
+Rows = Sequence[Sequence[float]] | str
+"""Rows of numbers, the last one of each the label; or documents with a blank line between them."""
 
 Lens = Callable[[Zone], Zone]
 """Replaces parts of a member's zone; ``serai.testing.faults`` has parts that lie, lose things or die."""
@@ -162,6 +165,7 @@ class Federation:
         tables: each member's rows.
         preset: the articles of the charter.
         sandbox: where recipes run; in the members' own process unless a story is about that.
+        equipment: what members train with who do not train with the default.
 
     Attributes:
         now_ms: everybody's clock, Unix milliseconds.
@@ -176,9 +180,11 @@ class Federation:
         tables: Mapping[str, Rows],
         preset: str = "consensus",
         sandbox: SandboxSettings = IN_PROCESS,
+        equipment: Mapping[str, Equipment] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
         self._sandbox = sandbox
+        self._equipment = equipment
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
@@ -289,7 +295,8 @@ class Federation:
         """A plan over every open grant of an agreement, not yet said."""
         grants = [grant for grant in self.state.zones.grants.values() if grant.body.agreement == agreement]
         offers = {str(grant.member): grant.body.offer for grant in grants if grant.revoked is None}
-        return run_plan(agreement, offers, recipe, params or {}, rounds=rounds, round_ms=60_000)
+        equipment = next(iter(self.members.values())).zone.settings.sandbox.equipment
+        return run_plan(agreement, offers, recipe, params or {}, rounds=rounds, round_ms=60_000, equipment=equipment)
 
     def train(self, agreement: Digest, recipe: str, rounds: int, params: Mapping[str, str] | None = None) -> Digest:
         """Plan a run; its id."""
@@ -432,7 +439,8 @@ class Federation:
     def _build_member(self, name: MemberId) -> Member:
         home = self.folder / name
         plain = _settings(home, name, self._tables[name], genesis_of(self.charter))
-        settings = replace(plain, sandbox=self._sandbox)
+        equipment = self._equipment.get(name, self._sandbox.equipment)
+        settings = replace(plain, sandbox=replace(self._sandbox, equipment=equipment))
         zone = Zone(
             settings=settings,
             center=self.center,
@@ -451,19 +459,7 @@ class Federation:
 
 
 def _settings(home: Path, name: MemberId, rows: Rows, genesis: Digest) -> ZoneSettings:
-    path = home / "rows.csv"
-    width = len(rows[0]) - 1
-    columns = [f"x{number}" for number in range(width)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([[*columns, "label"], *rows])
-    features = tuple(Feature(name=column, column=column, kind=FeatureKind.NUMBER) for column in columns)
-    dataset = DatasetSettings(
-        title=f"{name}'s rows",
-        path=str(path),
-        features=features,
-        label=Label(column="label", above=0),
-        test_share=Fraction(1, 4),
-    )
+    dataset = _text(home / "rows.txt", name, rows) if isinstance(rows, str) else _table(home / "rows.csv", name, rows)
     return ZoneSettings(
         home=home,
         member=name,
@@ -475,4 +471,26 @@ def _settings(home: Path, name: MemberId, rows: Rows, genesis: Digest) -> ZoneSe
         policy=(),
         legal=(),
         datasets={"rows": dataset},
+    )
+
+
+def _text(path: Path, name: MemberId, documents: str) -> DatasetSettings:
+    path.write_text(documents, encoding="utf-8")
+    return DatasetSettings(
+        title=f"{name}'s documents", path=str(path), kind=DatasetKind.TEXT, test_share=Fraction(1, 4)
+    )
+
+
+def _table(path: Path, name: MemberId, rows: Sequence[Sequence[float]]) -> DatasetSettings:
+    width = len(rows[0]) - 1
+    columns = [f"x{number}" for number in range(width)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*columns, "label"], *rows])
+    features = tuple(Feature(name=column, column=column, kind=FeatureKind.NUMBER) for column in columns)
+    return DatasetSettings(
+        title=f"{name}'s rows",
+        path=str(path),
+        features=features,
+        label=Label(column="label", above=0),
+        test_share=Fraction(1, 4),
     )

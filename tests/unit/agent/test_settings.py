@@ -5,6 +5,7 @@ import pytest
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings, load_settings, with_pins
 from serai.charter.agreements import Term
 from serai.errors import Misconfigured
+from serai.recipes.equipment import EngineName, Equipment
 
 GENESIS = "ab" * 32
 
@@ -103,6 +104,31 @@ def test_a_zone_sets_where_recipes_run_and_what_they_may_use(home):
         foreign=ForeignCode.NEVER,
         limits=Limits(memory_mb=512, call_s=30, devices=("/dev/nvidia0",)),
     )
+
+
+def test_a_zone_names_what_it_trains_with_and_the_base_models_it_has(home):
+    with (home / "zone.toml").open("a") as file:
+        file.write('\n[training]\nengine = "sklearn"\ndevice = "xpu:1"\n\n[models]\nsmall = "models/small"\n')
+
+    assert load_settings(home).sandbox.equipment == Equipment(
+        engine=EngineName.SKLEARN, device="xpu:1", models={"small": str(home / "models/small")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[training]\nengine = "jax"', "engine"),
+        ('[training]\ndevice = "/dev/nvidia0"', "device must be auto"),
+        ('[training]\nmodels = {a = "b"}', "models"),
+        ('[models]\n"../up" = "x"', "a model's name"),
+    ],
+)
+def test_equipment_that_names_nothing_is_refused(home, table, message):
+    with (home / "zone.toml").open("a") as file:
+        file.write(f"\n{table}\n")
+    with pytest.raises(Misconfigured, match=message):
+        load_settings(home)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from serai.cli.main import main
+from serai.recipes.base_model import open_base_model
+from serai.testing.tiny_model import write_tiny_model
 
 
 def serai(*arguments):
@@ -26,7 +28,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
     assert {" ".join(path) for path, _ in verbs()} == {
         *("center init", "center start"),
         *(f"zone {verb}" for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")),
-        *("recipe pack", "recipe approve"),
+        *(f"recipe {verb}" for verb in ("pack", "approve", "base", "adapters")),
         *(
             "propose",
             "vote",
@@ -108,6 +110,13 @@ def test_a_center_is_founded_from_the_command_line(tmp_path):
     charter = json.loads((tmp_path / "center" / "charter.json").read_text())
     assert charter["weights"] == {"votes": {"bern": 4, "ghent": 3, "lima": 2, "oslo": 1}}
     assert len(json.loads(done.stdout)["genesis"]) == 64
+
+
+def test_a_base_model_is_named_with_the_layers_that_can_have_adapters(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny")
+    done = json.loads(serai("recipe", "base", folder, "--json").stdout)
+    assert done["digest"] == open_base_model(folder).digest
+    assert {"q_proj", "down_proj"} <= set(done["layers"])
 
 
 def weights(table, **numbers):

@@ -11,6 +11,7 @@ import pytest
 
 from serai.aggregation.codec import decode, encode
 from serai.errors import Malformed, Missing, Refused
+from serai.recipes.equipment import Equipment
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.low_communication import Pace
 from serai.recipes.registry import code_digest, source_of
@@ -124,7 +125,9 @@ def train_together(**params):
 
 
 @needs_torch
-@pytest.mark.parametrize("params", [{}, {"ahead": "4"}, {"fragments": "3", "ahead": "8", "last_levels": "7"}])
+@pytest.mark.parametrize(
+    "params", [{}, {"inner": "muon"}, {"ahead": "4"}, {"fragments": "3", "ahead": "8", "last_levels": "7"}]
+)
 def test_members_of_one_language_each_learn_both(params):
     recipe, model, figures = train_together(**params)
     for data in DATA:
@@ -169,8 +172,9 @@ def test_a_fresh_model_is_as_good_as_guessing():
 
 
 @needs_torch
-def test_a_step_repeated_after_a_crash_gives_the_same_digits():
-    recipe = LanguageModel(PARAMS, {})
+@pytest.mark.parametrize("inner", ["adamw", "muon"])
+def test_a_step_repeated_after_a_crash_gives_the_same_digits(inner):
+    recipe = LanguageModel(PARAMS | {"inner": inner}, {})
     model, memory = recipe.initial(), {}
     recipe.contribute(model, DATA[0], context_of(0, memory=memory))
     kept = model_bytes(memory)
@@ -211,6 +215,7 @@ def test_it_starts_from_a_public_base():
         ({"heads": "3"}, {}),
         ({"anchor_fraction": "1.5"}, {}),
         ({"widht": "8"}, {}),
+        ({"inner": "sgd"}, {}),
     ],
 )
 def test_settings_and_inputs_that_do_not_fit_are_refused(params, inputs):
@@ -230,10 +235,9 @@ def test_a_member_with_too_little_text_is_refused():
 
 @needs_torch
 def test_every_byte_after_the_first_is_predicted_once():
-    device = pytest.importorskip("torch").device("cpu")
     shape = Shape(width=16, layers=1, heads=2, context=16)
-    engine = pytest.importorskip("serai.recipes.transformer").Transformer(shape, device)
-    engine.write(start_of(shape, 1))
+    recipe = LanguageModel(PARAMS, {}).equipped(Equipment(device="cpu"))
+    engine = recipe._engine(start_of(shape, 1))
     text = np.frombuffer(bytes(range(65, 65 + 17)), np.uint8)
     nats, count = engine.nats([text[None, :]])
     alone = [engine.nats([text[None, : end + 1]])[0] - engine.nats([text[None, :end]])[0] for end in range(2, 17)]

@@ -1,14 +1,16 @@
-"""``serai recipe``: pack one's own recipe, and let somebody's run at home."""
+"""``serai recipe``: pack one's own recipe, let somebody's run at home, name a base model, take adapters out."""
 
 from pathlib import Path
 
 import click
 
 from serai.cli.output import count, emit, home_option, json_option
+from serai.cli.releasing import write_adapters
 from serai.cli.voice import open_session, say
 from serai.kernel.ids import digest_of, parse_digest
 from serai.kernel.keys import Role
 from serai.recipes.archive import pack_folder, unpack
+from serai.recipes.base_model import open_base_model
 from serai.zones.statements import Approval
 
 
@@ -35,3 +37,25 @@ def approve(home: Path, code: str, comment: str, *, as_json: bool) -> None:
     """Let the recipe with digest CODE run in this zone, as its steward, where the plan's other terms hold."""
     said = say(open_session(home), Approval(subject=parse_digest(code), comment=comment), Role.STEWARD)
     emit({"approval": said.id, "entry": said.index, "code": code}, f"Approved, entry {said.index}.", as_json=as_json)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+def base(folder: Path, *, as_json: bool) -> None:
+    """Print what a plan's base_digest must be for the base model in FOLDER, and which layers can have adapters."""
+    found = open_base_model(folder)
+    layers = sorted({name.rpartition(".")[2] for name in found.matrices()})
+    text = f"{found.digest}\n{count(len(found.files), 'file')}; layers: {', '.join(layers)}"
+    emit({"digest": found.digest, "files": found.files, "layers": layers}, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@click.argument("run")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@json_option
+def adapters(home: Path, run: str, out: Path, *, as_json: bool) -> None:
+    """Write the adapters that RUN of the recipe lora trained as a folder that the library peft takes up."""
+    model = write_adapters(open_session(home), run, out)
+    emit({"model": model, "folder": str(out)}, f"The adapters of model {model} are in {out}.", as_json=as_json)
