@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from serai.cli.plots import Bars, Dots, bar_plot, dot_plot, format_bytes, line_plot
+from serai.reports.plots import Bars, Dots, bar_plot, dot_plot, format_bytes, line_plot
 from serai.cli.report import render
 from serai.errors import Malformed
 

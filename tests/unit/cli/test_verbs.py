@@ -35,6 +35,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "run",
             "input",
             "release",
+            "watch",
             "log",
             "explain",
             "audit",
