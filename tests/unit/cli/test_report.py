@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from serai.reports.plots import Bars, Dots, bar_plot, dot_plot, format_bytes, line_plot
 from serai.cli.report import render
 from serai.errors import Malformed
+from serai.reports.plots import Bars, Dots, bar_plot, dot_plot, format_bytes, line_plot
 
 MEMBERS = {"bern": "Bern", "tehran": "\u062a\u0647\u0631\u0627\u0646", "ghent": "Ghent <i>"}
 REPORT = {
