@@ -3,9 +3,17 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from serai.agent.reports import FOLDER, look
+from serai.agent.session import CHARTER_FILE, Session
 from serai.aggregation.state import Stage
+from serai.cli import watching
+from serai.cli.watching import follow
+from serai.errors import Missing, Unavailable
+from serai.kernel.ids import Digest
 from serai.reports.course import Status
+from serai.storage.record_files import write_record
 from serai.training.statements import RunCancel
 
 FEATURES = {"features": "3"}
@@ -161,3 +169,53 @@ def test_a_zone_that_halted_writes_nothing(agreed):
     assert not page(story, "bern", run).exists()
     bern.runner.work(bern.zone.mirror.view)
     assert page(story, "bern", run).exists()
+
+
+class Eventful:
+    """A center at which something happens each time that somebody asks for news, and that is away once."""
+
+    def __init__(self, bloc, away_at):
+        self._bloc, self._away_at, self._asked = bloc, away_at, 0
+
+    def news(self, size, witnessed, wait_s):
+        self._asked += 1
+        if self._asked == self._away_at:
+            raise Unavailable("center-unreachable", "no center answers")
+        self._bloc.step()
+        return self._bloc.center.news(size, witnessed, wait_s)
+
+
+def watcher(story, member, away_at=0):
+    settings = story.bloc.members[member].zone.settings
+    write_record(settings.home / CHARTER_FILE, story.bloc.charter)
+    session = Session(settings)
+    session.center = Eventful(story.bloc, away_at)
+    return session
+
+
+def test_a_watcher_sees_a_run_to_its_end_though_the_center_is_away_in_between(agreed, monkeypatch):
+    monkeypatch.setattr(watching, "RETRY_S", 0.0)
+    story, agreement = agreed
+    run = story.bloc.train(agreement, "newton", 2, FEATURES)
+    seen = list(follow(watcher(story, "bern", away_at=4), run))
+    assert [answers for _, answers in seen].count(False) == 1
+    assert seen[0][0].status is Status.PLANNED
+    last, _ = seen[-1]
+    assert (last.status, last.owed, len(last.evaluations)) == (Status.FINISHED, frozenset(), 3)
+    assert not any(course.is_over for course, _ in seen[:-1])
+
+
+def test_a_watcher_waits_for_a_late_evaluation_as_long_as_a_round(agreed):
+    story, agreement = agreed
+    run = plan(story, agreement, round_ms=1000)
+    story.step_until(lambda: story.final(run))
+    story.bloc.members["lima"].is_up = False
+    last, _ = list(follow(watcher(story, "bern"), run))[-1]
+    assert last.status is Status.FINISHED
+    assert last.owed == {"lima"}
+
+
+def test_a_run_that_the_log_does_not_have_cannot_be_watched(agreed):
+    story, _ = agreed
+    with pytest.raises(Missing, match="the log has no run"):
+        next(follow(watcher(story, "bern"), Digest("00" * 32)))
