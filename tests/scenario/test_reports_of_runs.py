@@ -152,7 +152,10 @@ def test_a_record_that_was_bent_by_hand_breaks_no_page(agreed):
     run = plan(story, agreement, outputs=("model",))
     home = story.bloc.members["bern"].zone.settings.home
     (home / "figures").mkdir(exist_ok=True)
-    lines = [json.dumps(line) for line in ({"round": "x"}, {"round": 0, "steps": "y"}, {"round": 10**400}, {})]
+    lines = [
+        json.dumps(line)
+        for line in ({"round": "x"}, {"round": 0, "steps": "y"}, {"round": 0, "steps": 10**400}, {}, [])
+    ]
     (home / "figures" / f"{run}.jsonl").write_text("\n".join([*lines, "{", ""]))
     story.bloc.settle()
     assert page(story, "bern", run).exists()

@@ -23,6 +23,7 @@ from serai.aggregation.state import (
 from serai.aggregation.statements import FIGURES
 from serai.analytics.state import evaluations_of
 from serai.errors import Missing
+from serai.kernel.canonical import MAX_INT
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.state import Jobs, State
@@ -203,15 +204,18 @@ def mark_of(state: State, run: Run) -> str:
     return f"run {run.id}: {status_of(state, run).value}, {evaluations} evaluations"
 
 
-def figures_by_round(lines: Iterable[Mapping[str, int | str]]) -> dict[int, dict[str, int]]:
-    """A zone's record of a run, by round; a round that was computed again counts as it was last."""
-    found: dict[int, dict[str, int]] = {}
-    for line in lines:
-        number = line.get("round")
-        if isinstance(number, int):
-            figures = ((name, value) for name, value in line.items() if name in FIGURES)
-            found[number] = {name: value for name, value in figures if isinstance(value, int)}
-    return found
+def figures_by_round(lines: Iterable[object]) -> dict[int, dict[str, int]]:
+    """A zone's record of a run, by round; a round that was computed again counts as it was last.
+
+    The record is a file that hands may have touched: what is no figure is left out.
+    """
+    read = [line for line in lines if isinstance(line, Mapping)]
+    return {line["round"]: _figures(line) for line in read if isinstance(line.get("round"), int)}
+
+
+def _figures(line: Mapping[str, object]) -> dict[str, int]:
+    told = {name: line[name] for name in FIGURES.intersection(line)}
+    return {name: value for name, value in told.items() if isinstance(value, int) and abs(value) <= MAX_INT}
 
 
 def _job_of(state: State, run: Run) -> Job:

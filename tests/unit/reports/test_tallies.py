@@ -53,6 +53,8 @@ def test_a_round_of_the_own_record_counts_as_it_was_computed_last():
     lines = [
         {"round": 0, "done": 0, "at": 5, "micronats": 3, "steps": 2},
         {"round": 0, "done": 0, "at": 6, "micronats": 4, "note": "text", "steps": "many"},
+        {"round": 1, "steps": 10**400, "train_ms": 2**53 - 1},
         {"at": 7},
+        5,
     ]
-    assert figures_by_round(lines) == {0: {"micronats": 4}}
+    assert figures_by_round(lines) == {0: {"micronats": 4}, 1: {"train_ms": 2**53 - 1}}
