@@ -8,6 +8,7 @@ import pytest
 from serai.aggregation.state import Stage, find_round, stage_of
 from serai.analytics.state import evaluations_of
 from serai.recipes.local_sgd import LocalSgd
+from serai.reports.course import course_of
 from serai.state import Jobs, outcome_of
 from serai.testing.federation import Federation
 
@@ -67,6 +68,10 @@ def test_a_rejected_round_is_taken_again_from_the_model_before(bloc, monkeypatch
     evaluations = evaluations_of(bloc.state.analytics, run, outcome.model)
     assert all(said.body.counts["correct"] > 0.7 * said.body.counts["n"] for said in evaluations.values())
     assert not bloc.state.void
+    (told,) = course_of(bloc.state, run).failed
+    assert told.number == 1
+    assert set(told.objectors) == objecting
+    assert told.why == f"{', '.join(sorted(objecting))} object: on their held-back rows the sum spoilt the model"
 
 
 def test_without_a_guard_the_same_sum_stays(bloc, monkeypatch):

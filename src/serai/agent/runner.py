@@ -18,6 +18,7 @@ from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import combines_here, goes_on
 from serai.agent.recovery import recover_all, send_deal
+from serai.agent.reports import Reports
 from serai.agent.rounds import (
     check_sum,
     key_name,
@@ -66,6 +67,7 @@ class Runner:
         self._active: dict[Digest, Active] = {}
         self._over: set[Digest] = set()
         self._troubles: dict[Digest, str] = {}
+        self._reports = Reports(zone.settings.home, zone.member)
 
     def work(self, view: View) -> None:
         """Do what the view calls for, for every run; what fails for one does not stop another.
@@ -86,6 +88,7 @@ class Runner:
                 raise
             except SeraiError as error:
                 self._tell_trouble(run, error)
+        self._reports.write(view)
 
     def _work_on(self, run: Run, view: View) -> None:
         zone = self._zone

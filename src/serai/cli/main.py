@@ -35,6 +35,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",
+    "watch": "serai.cli.verbs.watch:watch",
     "log": "serai.cli.verbs.look:log",
     "explain": "serai.cli.verbs.look:explain",
     "audit": "serai.cli.verbs.look:audit",

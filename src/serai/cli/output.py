@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 _LOG_TIME: Final = re.compile(r"log time (\d{12,14})\b")
-_PIPE_WIDTH: Final = 240  # columns where the output goes to no terminal: long sentences stay on one line
+PIPE_WIDTH: Final = 240  # columns where the output goes to no terminal: long sentences stay on one line
 
 SHORT: Final = 12  # hex characters of an id that people see: 48 bits, enough to be unique in any log
 
@@ -53,7 +53,7 @@ def emit_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_jso
         table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console.width = _PIPE_WIDTH
+        console.width = PIPE_WIDTH
     console.print(table)
 
 

@@ -1,14 +1,14 @@
-"""The run report: one HTML page that stands alone, from the numbers in ``report.json``."""
+"""The demo's report: one HTML page that stands alone, from the numbers in ``report.json``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serai.cli import plots
 from serai.errors import Malformed
+from serai.reports import plots
+from serai.reports.pages import render_page
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -136,19 +136,14 @@ def render(report: Mapping[str, Any]) -> str:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise Malformed("report-form", f"report.json, at {place}: {first['msg']}") from error
-    environment = Environment(
-        loader=PackageLoader("serai.cli"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"bytes": plots.format_bytes, "percent": _percent, "short": _short}
-    return environment.get_template("report.html.j2").render(
-        report=page,
-        names={member.id: member.name for member in page.members},
-        figures=[_figures(result, page.members) for result in page.results],
-        border_plot=_border_plot(page.border, page.members),
+    return render_page(
+        "demo.html.j2",
+        {
+            "report": page,
+            "names": {member.id: member.name for member in page.members},
+            "figures": [_figures(result, page.members) for result in page.results],
+            "border_plot": _border_plot(page.border, page.members),
+        },
     )
 
 
@@ -181,11 +176,3 @@ def _border_plot(border: Sequence[Border], members: Sequence[MemberRows]) -> Mar
         for crossing in border
     ]
     return plots.bar_plot(groups, "Bytes that crossed each member's border")
-
-
-def _percent(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.1%}"
-
-
-def _short(digest: str) -> str:
-    return digest[:12]

@@ -17,10 +17,10 @@ from serai.charter.statements import (
     ProposalWithdraw,
 )
 from serai.cli.output import count, short
-from serai.cli.plots import format_bytes
 from serai.hub.statements import Release
 from serai.kernel.statement import Body
 from serai.ledger.statements import Clock
+from serai.reports.plots import format_bytes
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
 from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 from serai.zones.terms import shown_cost

@@ -1,13 +1,11 @@
 """The report page stands alone, says every number, and shows nothing that is not in the report."""
 
 import copy
-import itertools
 import re
 from html.parser import HTMLParser
 
 import pytest
 
-from serai.cli.plots import Bars, Dots, bar_plot, dot_plot, format_bytes, line_plot
 from serai.cli.report import render
 from serai.errors import Malformed
 
@@ -141,49 +139,3 @@ def test_a_report_of_another_form_is_refused_with_its_place(change, message):
     change(report)
     with pytest.raises(Malformed, match=message):
         render(report)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1 kB"),
-        (1480, "1.48 kB"),
-        (999_600, "1 MB"),
-        (25_000_000, "25 MB"),
-        (10**9, "1 GB"),
-    ],
-)
-def test_bytes_are_spelled_with_three_digits(size, text):
-    assert format_bytes(size) == text
-
-
-def xs(svg, cls, attribute="cx"):
-    return [float(x) for x in re.findall(rf'class="{cls}" {attribute}="([\d.]+)"', svg)]
-
-
-def test_a_better_accuracy_stands_further_right():
-    svg = dot_plot([Dots("a", {"alone": 0.6, "joint": 0.9, "pooled": None})], "t")
-    assert xs(svg, "alone")[0] < xs(svg, "joint")[0]
-    assert "pooled" not in svg
-
-
-def test_lines_end_labels_never_cover_each_other():
-    svg = line_plot({str(n): [0.5, 0.8] for n in range(5)}, "t")
-    places = sorted(float(y) for y in re.findall(r'class="name ink s\d" x="[\d.]+" y="([\d.]+)"', svg))
-    assert len(places) == 5
-    assert min(b - a for a, b in itertools.pairwise(places)) >= 17
-
-
-def test_far_apart_sizes_get_a_logarithmic_scale_and_close_ones_do_not():
-    assert "logarithmic" in bar_plot([Bars("a", {"x": 100, "y": 10**7})], "t")
-    linear = bar_plot([Bars("a", {"x": 100, "y": 200})], "t")
-    assert "logarithmic" not in linear
-    first, second = (float(w) for w in re.findall(r'<rect class="bar b\d"[^>]* width="([\d.]+)"', linear))
-    assert second == pytest.approx(2 * first, rel=1e-3)
-
-
-def test_nothing_sent_is_a_bar_of_no_length():
-    svg = bar_plot([Bars("a", {"x": 0, "y": 10**6, "z": 10})], "t")
-    assert re.findall(r'<rect class="bar b0"[^>]* width="([\d.]+)"', svg) == ["0.0"]

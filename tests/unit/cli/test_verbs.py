@@ -37,6 +37,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "run",
             "input",
             "release",
+            "watch",
             "log",
             "explain",
             "audit",

@@ -23,7 +23,6 @@ from serai.cli.demo.stage import AGREEMENT_FILE, Stage
 from serai.cli.demo.telling import Teller, wait_for
 from serai.cli.output import count, short
 from serai.cli.planning import Wish, plan_run
-from serai.cli.plots import format_bytes
 from serai.cli.proposals import read_proposal
 from serai.cli.releasing import ReleaseWish, release_model
 from serai.cli.report import Crash, MemberRows, ReleasedModel, Report, Result
@@ -31,6 +30,7 @@ from serai.cli.voice import Spoken, say
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
+from serai.reports.plots import format_bytes
 from serai.state import Jobs, State
 from serai.training.methods import Data
 

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from serai.agent.session import Session
 from serai.cli.output import short
-from serai.cli.plots import format_bytes
 from serai.cli.report import Border, Report, Result, Step
 from serai.cli.voice import Spoken
 from serai.errors import Unavailable
+from serai.reports.plots import format_bytes
 from serai.state import State
 
 WAIT_S: Final = 1.0  # the center holds a question so long before the demo looks at its own clock again

@@ -11,13 +11,13 @@ from serai.cli.find import find_id
 from serai.cli.inputs import put_input, read_input, text_model
 from serai.cli.output import count, emit, home_option, json_option, short
 from serai.cli.planning import Wish, plan_run
-from serai.cli.plots import format_bytes
 from serai.cli.releasing import ReleaseWish, release_model
 from serai.cli.voice import open_session
 from serai.errors import Malformed
 from serai.kernel.ids import parse_digest
 from serai.recipes.archive import pack_folder
 from serai.recipes.registry import RECIPES
+from serai.reports.plots import format_bytes
 
 _SHARE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)

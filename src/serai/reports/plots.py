@@ -1,4 +1,4 @@
-"""Small SVG plots for the run report: dots, lines and bars, drawn by hand so that the page needs nothing.
+"""Small SVG plots for reports: dots, lines, curves and bars, drawn by hand so that a page needs nothing.
 
 Colours and type come from the page's style sheet by class name, so that one
 drawing serves light, dark and print. Every plot carries a title and a sentence
@@ -7,7 +7,7 @@ that says in words what it shows.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,8 @@ TOP: Final = 16
 BOTTOM: Final = 44
 LINE_HEIGHT: Final = 300
 SERIES: Final = 8  # the style sheet has this many series colours
+NAMED: Final = 14  # so many names have room beside their curves
+DOTTED: Final = 40  # so many points of a curve can be told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,43 @@ def line_plot(series: Mapping[str, Sequence[float]], title: str) -> Markup:
     left, bottom = 56, LINE_HEIGHT - BOTTOM
     x_of = _scale(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
     y_of = _scale(low, high, bottom, TOP)
-    parts = [_horizontal_grid(_tenths(low, high), y_of, (left, WIDTH - RIGHT - 30))]
-    parts.extend(_round_ticks(rounds, x_of, bottom))
-    ends = {name: y_of(values[-1]) for name, values in series.items() if values}
-    places = _spread(ends, 17)
-    for number, (name, values) in enumerate(series.items()):
-        color = f"s{number % SERIES}"
-        points = [(x_of(index + 1), y_of(value)) for index, value in enumerate(values)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="line {color}" points="{path}"/>')
-        parts.extend(f'<circle class="dot {color}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
-        if points:
-            parts.append(_text(points[-1][0] + 14, places[name] + 5, name, f"name ink {color}"))
+    parts = [_horizontal_grid(_tenths(low, high), y_of, (left, WIDTH - RIGHT - 30), lambda tick: f"{tick:.0%}")]
+    parts.extend(_round_ticks(rounds, x_of, bottom, "after round", 1))
+    points = {
+        name: [(x_of(index + 1), y_of(value)) for index, value in enumerate(values)] for name, values in series.items()
+    }
+    parts.extend(_lines(points))
     said = "; ".join(f"{name} from {values[0]:.1%} to {values[-1]:.1%}" for name, values in series.items() if values)
+    return _svg(parts, LINE_HEIGHT, title, said)
+
+
+def curve_plot(
+    curves: Mapping[str, Mapping[int, float]], title: str, show: Callable[[float], str], *, from_zero: bool = False
+) -> Markup:
+    """Draw a value by round, one curve per member, named at its end while there is room for names.
+
+    Args:
+        curves: the values of each member by round, counted from 0; a round may be missing.
+        title: what the values are.
+        show: spells a value.
+        from_zero: whether the scale begins at 0.
+
+    """
+    values = [value for curve in curves.values() for value in curve.values()] + ([0.0] if from_zero else [])
+    rounds = max((max(curve) + 1 for curve in curves.values() if curve), default=1)
+    ticks = _nice_ticks(min(values, default=0.0), max(values, default=1.0))
+    left, bottom = 72, LINE_HEIGHT - BOTTOM
+    x_of = _scale(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
+    y_of = _scale(ticks[0], ticks[-1], bottom, TOP)
+    parts = [
+        _horizontal_grid(ticks, y_of, (left, WIDTH - RIGHT - 30), show),
+        *_round_ticks(rounds, x_of, bottom, "round", 0),
+    ]
+    parts.extend(
+        _lines({name: [(x_of(n + 1), y_of(curve[n])) for n in sorted(curve)] for name, curve in curves.items()})
+    )
+    ends = {name: (curve[min(curve)], curve[max(curve)]) for name, curve in curves.items() if curve}
+    said = "; ".join(f"{name} from {show(first)} to {show(last)}" for name, (first, last) in ends.items())
     return _svg(parts, LINE_HEIGHT, title, said)
 
 
@@ -173,6 +199,28 @@ def _spoken(values: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {value:.1%}" for name, value in values.items() if value is not None)
 
 
+def _lines(points: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
+    """Lines through points on the page, a dot on each while they can be told apart, a name at each end."""
+    places = _spread({name: line[-1][1] for name, line in points.items() if line}, 17)
+    for number, (name, line) in enumerate(points.items()):
+        color = f"s{number % SERIES}"
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+        yield f'<polyline class="line {color}" points="{path}"/>'
+        if len(line) <= DOTTED:
+            yield from (f'<circle class="dot {color}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in line)
+        if line and len(points) <= NAMED:
+            yield _text(line[-1][0] + 14, places[name] + 5, name, f"name ink {color}")
+
+
+def _nice_ticks(low: float, high: float) -> list[float]:
+    """Four to nine round numbers around a range."""
+    span = (high - low) or abs(high) or 1.0
+    step = 10.0 ** math.floor(math.log10(span))
+    step *= next(part for part in (0.2, 0.25, 0.5, 1.0, 2.0) if span / (step * part) <= 6)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * number for number in range(first, max(last, first + 1) + 1)]
+
+
 def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float, float]) -> str:
     parts = []
     for tick in _tenths(low, 1.0):
@@ -185,12 +233,14 @@ def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float
     return "".join(parts)
 
 
-def _horizontal_grid(ticks: Sequence[float], scale: Callable[[float], float], span: tuple[float, float]) -> str:
+def _horizontal_grid(
+    ticks: Sequence[float], scale: Callable[[float], float], span: tuple[float, float], show: Callable[[float], str]
+) -> str:
     parts = []
     for tick in ticks:
         y = scale(tick)
         parts.append(f'<line class="grid" x1="{span[0]}" x2="{span[1]}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(span[0] - 10, y + 4, f"{tick:.0%}", "end tick"))
+        parts.append(_text(span[0] - 10, y + 4, show(tick), "end tick"))
     return "".join(parts)
 
 
@@ -198,10 +248,12 @@ def _tenths(low: float, high: float) -> list[float]:
     return [tenth / 10 for tenth in range(round(low * 10), round(high * 10) + 1)]
 
 
-def _round_ticks(rounds: int, x_of: Callable[[float], float], bottom: float) -> list[str]:
+def _round_ticks(rounds: int, x_of: Callable[[float], float], bottom: float, axis: str, first: int) -> list[str]:
     step = max(1, math.ceil(rounds / 15))
-    ticks = [_text(x_of(number), bottom + 20, str(number), "mid tick") for number in range(1, rounds + 1, step)]
-    return [*ticks, _text((x_of(1) + x_of(max(rounds, 2))) / 2, bottom + 38, "after round", "mid axis")]
+    ticks = [
+        _text(x_of(number), bottom + 20, str(number - 1 + first), "mid tick") for number in range(1, rounds + 1, step)
+    ]
+    return [*ticks, _text((x_of(1) + x_of(max(rounds, 2))) / 2, bottom + 38, axis, "mid axis")]
 
 
 def _spread(places: Mapping[str, float], gap: float) -> dict[str, float]:

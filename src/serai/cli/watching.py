@@ -1,0 +1,179 @@
+"""Watching a run: its course followed to the end, as a screen for people and as facts for programs."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from serai.agent.reports import look
+from serai.agent.session import Session
+from serai.aggregation.state import Stage
+from serai.cli.output import count, short
+from serai.errors import Unavailable
+from serai.kernel.ids import Digest
+from serai.reports.course import Course, RoundCourse, Status
+from serai.reports.pages import NOTHING, number, percent, seconds, signed
+from serai.reports.plots import format_bytes
+from serai.reports.tallies import Curve, Tally, shared_value, tallies_of
+
+NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question
+RETRY_S: Final = 1.0  # pause while the center does not answer
+SPARKS: Final = "▁▂▃▄▅▆▇█"
+SPARK_ROUNDS: Final = 20  # so many of the last rounds are drawn
+
+Fact = dict[str, Any]
+"""Something new about a run, as programs read it: what it is under ``fact``, and the run's id under ``run``."""
+
+
+def follow(session: Session, run: Digest) -> Iterator[tuple[Course, bool]]:
+    """The course of a run now and with all that is new, until it is over; and whether the center answers.
+
+    Evaluations of a model that the run came to are waited for as long as a round waits.
+
+    Raises:
+        Missing: no such run was planned.
+        Unavailable: the center does not answer the first question.
+
+    """
+    view, until_s = session.view(), None
+    while True:
+        course = look(session.settings.home, session.settings.member, view.state, run)
+        yield course, True
+        if until_s is None and course.status is Status.FINISHED:
+            until_s = time.monotonic() + course.run.plan.round_ms / 1000
+        if course.is_over or (until_s is not None and time.monotonic() > until_s):
+            return
+        left_s = NEWS_WAIT_S if until_s is None else max(0.0, until_s - time.monotonic())
+        try:
+            view = session.mirror.follow(session.center, view.size, min(NEWS_WAIT_S, left_s))
+        except Unavailable:
+            yield course, False
+            time.sleep(RETRY_S)
+
+
+def facts_of(course: Course) -> Iterator[Fact]:
+    """All that is known of a run, one fact after another: uploads, ends of rounds, evaluations, the end.
+
+    A later course repeats the facts of an earlier one, in the same words.
+    """
+    for this in course.rounds:
+        for member, part in this.parts.items():
+            if part.has_uploaded:
+                figures = dict(part.figures)
+                yield _fact(
+                    course, "upload", round=this.number, member=member, sent_bytes=part.sent_bytes, figures=figures
+                )
+        if this.stage in {Stage.FINISHED, Stage.FAILED}:
+            yield _fact(
+                course,
+                "round",
+                round=this.number,
+                stage=this.stage.value,
+                summed=[member for member, part in this.parts.items() if part.is_summed],
+                objections=list(this.objectors),
+                why=this.why,
+            )
+    for model, evaluations in [*course.others.items(), *([(course.model, course.evaluations)] if course.model else [])]:
+        for member, counts in evaluations.items():
+            yield _fact(course, "evaluation", model=model, member=member, counts=dict(counts))
+    if course.status in {Status.FINISHED, Status.CANCELLED, Status.HALTED}:
+        yield _fact(
+            course, "end", status=course.status.value, finished=course.finished, model=course.model, why=course.why
+        )
+
+
+def screen(course: Course, *, answers: bool = True) -> RenderableType:
+    """A run as people watch it: where it is, then a row for each member.
+
+    Args:
+        course: the run so far.
+        answers: whether the center does.
+
+    """
+    tallies = tallies_of(course)
+    lines = [Text(line, overflow="fold") for line in _head(course)]
+    if not answers:
+        lines.append(Text("The center does not answer; asking again.", style="yellow"))
+    return Group(*lines, Text(), _table({str(member): tally for member, tally in tallies.items()}))
+
+
+def sparkline(curve: Curve) -> str:
+    """A curve in one line of text: its last rounds, from its own lowest to its own highest value."""
+    values = [curve[at] for at in sorted(curve)][-SPARK_ROUNDS:]
+    if len(values) < 2:
+        return ""
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    return "".join(SPARKS[min(len(SPARKS) - 1, int((value - low) / span * len(SPARKS)))] for value in values)
+
+
+def _fact(course: Course, kind: str, **values: Any) -> Fact:
+    return {"fact": kind, "run": course.run.id, **values}
+
+
+def _head(course: Course) -> Iterator[str]:
+    plan = course.run.plan
+    yield f"{plan.title} ({short(course.run.id)}), {course.status.value}: {_progress(course)}"
+    if course.why:
+        yield course.why
+    shared = [("effective step", shared_value(course, "gain")), ("rho", shared_value(course, "rho"))]
+    told = [f"{name} {number(value)}" for name, value in shared if value is not None]
+    objectors = sorted({member for this in course.rounds[-1:] for member in this.objectors})
+    told += [f"{', '.join(objectors)} object to the last sum"] if objectors else []
+    told += (
+        [f"{count(len(course.failed), 'round')} failed, the last because {course.failed[-1].why}"]
+        if course.failed
+        else []
+    )
+    if told:
+        yield "; ".join(told)
+
+
+def _progress(course: Course) -> str:
+    done = f"{course.finished} of {count(course.run.plan.rounds, 'round')} finished"
+    if course.status is Status.PLANNED:
+        invited = len(course.run.plan.offers)
+        return f"{len(course.members)} of {count(invited, 'member')} joined"
+    if course.status is not Status.RUNNING:
+        return done
+    return f"{done}; round {course.rounds[-1].number} {_waits(course.rounds[-1])}"
+
+
+def _waits(this: RoundCourse) -> str:
+    if this.stage is Stage.FAILED:
+        return f"failed: {this.why}"
+    what = _AWAITED.get(this.stage)
+    if what is None:
+        return "finished"
+    return f"waits for {what} of {', '.join(this.absent)}" if this.absent else f"has all {what}"
+
+
+_AWAITED: Final[Mapping[Stage, str]] = {Stage.OPEN: "uploads", Stage.CLOSED: "releases", Stage.RELEASED: "results"}
+
+_COLUMNS: Final[Sequence[tuple[str, Callable[[Tally], str]]]] = (
+    ("in sums", lambda tally: str(tally.summed)),
+    ("loss", lambda tally: number(tally.last("loss"))),
+    ("", lambda tally: sparkline(tally.curves["loss"]) or NOTHING),
+    ("gap", lambda tally: signed(tally.last("gap"))),
+    ("steps", lambda tally: number(tally.steps)),
+    ("sent", lambda tally: format_bytes(tally.sent_bytes)),
+    ("trained", lambda tally: seconds(tally.train_s)),
+    ("stalled", lambda tally: seconds(tally.stall_s)),
+    ("busy", lambda tally: percent(tally.utilisation)),
+    ("clipped ppm", lambda tally: number(tally.last("clip"))),
+    ("residual", lambda tally: number(tally.last("residual"))),
+)
+
+
+def _table(tallies: Mapping[str, Tally]) -> Table:
+    """A row for each member; a column that has nothing to say about anybody is left out."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("member", overflow="fold")
+    shown = [(name, cell) for name, cell in _COLUMNS if any(cell(tally) != NOTHING for tally in tallies.values())]
+    for name, _ in shown:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for member, tally in tallies.items():
+        table.add_row(member, *(cell(tally) for _, cell in shown))
+    return table

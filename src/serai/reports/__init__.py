@@ -1,0 +1,1 @@
+"""How a run went: its course out of the log, curves, and the pages that are left of it."""
