@@ -17,7 +17,7 @@ from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
 from serai.recipes.archive import pack
 from serai.state import Jobs
-from serai.testing.federation import Federation, Terms
+from serai.testing.federation import IN_PROCESS, Federation, Terms
 from serai.training.tensors import digest_model, read_model
 from serai.zones.statements import Approval
 
@@ -167,7 +167,7 @@ def test_a_steward_permits_a_program_for_the_own_zone_alone_and_a_delegate_does_
 
 
 def test_a_zone_whose_sandbox_is_off_declines_and_cites_its_own_policy(make):
-    bloc = make(Federation.__init__.__defaults__[-1])
+    bloc = make(IN_PROCESS)
     run = bloc.say("bern", plan_of(bloc, bloc.agree(naming())))
     bloc.settle()
 
