@@ -75,6 +75,12 @@ def test_the_gradients_are_those_of_the_loss():
         assert gradient.flat[0] == pytest.approx((up - down) / 2e-2, abs=2e-3), name
 
 
+def test_a_model_that_diverged_has_a_loss_that_is_no_number_and_no_warning():
+    x, _ = next(batches())
+    loss, _ = gradients_of({**start(), "out_bias": np.array([np.inf], np.float32)}, (x, np.ones(len(x), np.float32)))
+    assert np.isnan(loss)
+
+
 @OTHERS
 @pytest.mark.parametrize("size", [10, 300])
 def test_every_engine_takes_the_same_steps_and_keeps_the_same_memory(other, size):

@@ -98,10 +98,10 @@ def gradients_of(model: Model, rows: Rows) -> tuple[float, dict[str, Array32]]:
     hidden, odds = forward(model, x)
     with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
         error = (1 / (1 + np.exp(-odds)) - y) / np.float32(len(x))
+    with np.errstate(invalid="ignore"):  # a model that diverged is refused when its round ends
+        nats = float(np.mean(np.logaddexp(0, odds) - y * odds))
     back = np.outer(error, model["out_weight"]) * (hidden > 0)
-    with np.errstate(invalid="ignore"):  # a model that diverged is refused when its steps have ended
-        loss = float(np.mean(np.logaddexp(0, odds) - y * odds))
-    return loss, {
+    return nats, {
         "hidden_bias": back.sum(axis=0),
         "hidden_weight": x.T @ back,
         "out_bias": error.sum(keepdims=True),
