@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,36 @@ Vector: TypeAlias = npt.NDArray[np.floating[Any]]
 MAX_LIMIT: Final = 2**53 - 1  # the largest magnitude that float64 and canonical JSON hold exactly
 _FLOAT32_LIMIT: Final = 2**20  # up to here a float32 quotient is off by less than a sixteenth of a step
 _PIECE: Final = 2**16  # values at a time: 512 KiB of float64, so that each pass finds the last one's in cache
+
+
+class Source(Protocol):
+    """A vector to read: an array, or whatever gives stretches of one as an array does."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(length,)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """``float32`` or ``float64``."""
+
+    def __getitem__(self, place: slice, /) -> Vector:
+        """The values of a stretch, which the reader does not change."""
+
+
+class Target(Protocol):
+    """A vector to write: an array, or whatever takes stretches of one as an array does."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(length,)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """``float32`` or ``float64``."""
+
+    def __setitem__(self, place: slice, values: Vector, /) -> None:
+        """Round a stretch of ``float64`` values to the dtype and take it; each place is written once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +193,7 @@ class Encoder:
 
     """
 
-    def __init__(self, codec: Codec, vector: Vector) -> None:
+    def __init__(self, codec: Codec, vector: Source) -> None:
         _check_vector(codec, vector)
         self.clipped = 0
         self._codec = codec
@@ -171,7 +201,7 @@ class Encoder:
         self._pieces = _Pieces(codec)
         self._lanes = codec.ring.zeros(min(CHUNK_VALUES, codec.lanes))
         narrow = vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT
-        self._scratch: Vector = np.empty(min(_PIECE, vector.size), np.float32 if narrow else np.float64)
+        self._scratch: Vector = np.empty(min(_PIECE, codec.length), np.float32 if narrow else np.float64)
 
     def chunk(self, number: int) -> Lanes:
         """The ring elements of one chunk, valid until the next call.
@@ -228,19 +258,19 @@ class Decoder:
 
     Args:
         codec: blocks and steps.
-        out: ``(codec.length,) float32`` or ``float64``, written in place.
+        out: ``(codec.length,) float32`` or ``float64``, written stretch by stretch.
 
     Raises:
         Malformed: ``out`` has another shape or dtype.
 
     """
 
-    def __init__(self, codec: Codec, out: Vector) -> None:
+    def __init__(self, codec: Codec, out: Target) -> None:
         _check_vector(codec, out)
         self._codec = codec
         self._out = out
         self._pieces = _Pieces(codec)
-        self._scratch = np.empty(min(_PIECE, out.size), np.float64)
+        self._scratch = np.empty(min(_PIECE, codec.length), np.float64)
 
     def chunk(self, number: int, lanes: Lanes) -> None:
         """Write the values of one chunk of the sum.
@@ -275,7 +305,7 @@ class Decoder:
             scratch = self._scratch[: stop - start]
             np.copyto(scratch, integers[start - first : stop - first])
             np.multiply(scratch, step, out=scratch)
-            np.copyto(self._out[start:stop], scratch, casting="same_kind")
+            self._out[start:stop] = scratch
 
 
 def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
@@ -333,8 +363,8 @@ def _digits(codec: Codec) -> Digits:
     return Digits(codec.ring, codec.largest_sum)
 
 
-def _check_vector(codec: Codec, vector: Vector) -> None:
-    if vector.ndim != 1 or vector.dtype not in (np.float32, np.float64) or vector.size != codec.length:
+def _check_vector(codec: Codec, vector: Source | Target) -> None:
+    if vector.shape != (codec.length,) or vector.dtype not in (np.float32, np.float64):
         raise Malformed(
             "vector-form",
             f"expected ({codec.length},) float32 or float64, got {vector.shape} {vector.dtype}",

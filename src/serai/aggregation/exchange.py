@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from serai.aggregation.codec import Codec, Decoder, Vector
+from serai.aggregation.codec import Codec, Decoder, Target
 from serai.aggregation.masking import Keystreams, Mask
 from serai.aggregation.ring import Bytes, Lanes, chunk_count, chunk_values
 from serai.kernel.ids import Digest
@@ -129,7 +129,7 @@ def unmask_chunks(codec: Codec, masked_sum: ReadChunk, masks: Sequence[Mask]) ->
         yield lanes
 
 
-def read_total(codec: Codec, masked_sum: ReadChunk, masks: Sequence[Mask], out: Vector) -> Digest:
+def read_total(codec: Codec, masked_sum: ReadChunk, masks: Sequence[Mask], out: Target) -> Digest:
     """Unmask and decode a sum.
 
     Args:
