@@ -25,7 +25,7 @@ import numpy as np
 from serai.agent.journal import Upload
 from serai.agent.zone import FETCH_BYTES, Zone
 from serai.aggregation.codec import Codec, Encoder, Source, Target, Vector
-from serai.aggregation.exchange import LaneChunk, ReadChunk, masked_chunks, read_total, sum_lanes
+from serai.aggregation.exchange import LaneChunk, ReadChunk, digested_chunks, read_total, sum_lanes
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
 from serai.aggregation.noise import SecretStream, add_noise
@@ -54,8 +54,8 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Source, memory: Diges
     chunks: list[bytes] = []
     encoder = Encoder(job.codec, vector)
     with zone.blobs.writer() as writer:
-        for chunk in masked_chunks(job.codec, _quantised(zone, job, this, encoder), masks):
-            chunks.append(hashlib.sha256(chunk).digest())
+        for chunk, digest in digested_chunks(job.codec, _quantised(zone, job, this, encoder), masks, zone.threads):
+            chunks.append(digest)
             writer.write(chunk)
         blob = writer.commit()
     upload = Upload(blob, b"".join(chunks), job.codec.upload_bytes, memory)
@@ -138,7 +138,7 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
     assert this.closed is not None
     stream = BlobStream(zone, this.closed.body.masked_sum, job.codec)
     total: Vector = np.empty(job.length, sum_dtype(job.codec))
-    digest = read_total(job.codec, stream.chunk, this.masks, total)
+    digest = read_total(job.codec, stream.chunk, this.masks, total, zone.threads)
     if stream.digest != this.closed.body.masked_sum:
         raise Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the one in its close")
     return total, digest
@@ -164,7 +164,7 @@ def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
     zone.bring(this.closed.body.masked_sum)
     with zone.blobs.open(this.closed.body.masked_sum) as file:
         size = job.codec.ring.packed_bytes(CHUNK_VALUES)
-        return read_total(job.codec, lambda _number: file.read(size), this.masks, out)
+        return read_total(job.codec, lambda _number: file.read(size), this.masks, out, zone.threads)
 
 
 def sum_dtype(codec: Codec) -> np.dtype[Any]:

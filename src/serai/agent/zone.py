@@ -41,6 +41,7 @@ class Zone:
         programs: opens recipes, in a sandbox as the settings say.
         now_ms: the zone's clock, Unix milliseconds.
         random: cryptographic randomness, by number of bytes.
+        threads: how many mask and unmask vectors.
 
     """
 
@@ -54,6 +55,7 @@ class Zone:
     programs: Programs
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
+    threads: int = 1
 
     @property
     def member(self) -> MemberId:
