@@ -23,7 +23,7 @@ from serai.training.tensors import Model, read_model, write_model
 from serai.transport.port import Center
 
 FETCH_BYTES: Final = 2**23  # one request: large enough to keep a link busy, small beside any memory
-_PIECE_BYTES: Final = 2**20  # of a file, hashed or copied while it is in a processor's cache
+_PIECE_BYTES: Final = 2**20  # hashed, copied or written at a time, while it is in a processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Zone:
 
         """
         with self.blobs.writer() as writer:
-            for piece in self.center.stream_blob(digest, FETCH_BYTES):
+            for piece in self.center.stream_blob(digest, _PIECE_BYTES):
                 writer.write(piece)
             writer.commit(digest)
 
