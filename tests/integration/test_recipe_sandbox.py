@@ -95,6 +95,11 @@ def context(number=0):
     return Context(round=number, seed=bytes(32), member=MemberId("bern"))
 
 
+def whole(vector):
+    """A vector as an array, wherever it lies."""
+    return vector[0 : vector.shape[0]]
+
+
 def refusal(recipe, data):
     with pytest.raises(Refused) as refused:
         recipe.contribute(recipe.initial(), data, context())
@@ -102,7 +107,7 @@ def refusal(recipe, data):
 
 
 def is_still_working(opened, data):
-    assert opened(FINE).contribute({"w": np.zeros(3)}, data, context(7)).tolist() == [1, 2, 7]
+    assert whole(opened(FINE).contribute({"w": np.zeros(3)}, data, context(7))).tolist() == [1, 2, 7]
 
 
 def test_a_recipe_that_behaves_runs_as_it_does_in_process(opened, data):
@@ -111,7 +116,7 @@ def test_a_recipe_that_behaves_runs_as_it_does_in_process(opened, data):
 
     assert (recipe.name, recipe.length, recipe.outputs) == ("evil", 3, ("model", "metrics"))
     assert recipe.codec(3).blocks[0].step == Fraction(1)
-    assert recipe.contribute(model, data, context(5)).tolist() == [1, 2, 5]
+    assert whole(recipe.contribute(model, data, context(5))).tolist() == [1, 2, 5]
     assert recipe.combine(model, np.array([3.0, 6.0, 9.0]), 3)["w"].tolist() == [1, 2, 3]
     assert recipe.evaluate(model, data) == {"n": 4, "correct": 1}
 
@@ -125,7 +130,7 @@ def test_what_a_recipe_keeps_comes_back_changed(opened, data):
     recipe.contribute({"w": np.zeros(3)}, data, first)
     second = Context(round=1, seed=bytes(32), member=MemberId("bern"), memory=first.memory)
 
-    assert recipe.contribute({"w": np.zeros(3)}, data, second).tolist() == [2, 2, 2]
+    assert whole(recipe.contribute({"w": np.zeros(3)}, data, second)).tolist() == [2, 2, 2]
     assert second.memory["seen"].tolist() == [2]
 
 
@@ -173,7 +178,7 @@ def test_a_recipe_sees_neither_the_zone_nor_the_environment_nor_other_processes(
         "assert len(os.listdir('/proc/self/fd')) < 12\n" + FINE
     )
 
-    assert recipe.contribute({"w": np.zeros(3)}, data, context()).tolist() == [1, 2, 0]
+    assert whole(recipe.contribute({"w": np.zeros(3)}, data, context())).tolist() == [1, 2, 0]
 
 
 def test_a_recipe_cannot_change_the_rows_for_the_next_round(opened, data):
@@ -224,7 +229,7 @@ def test_an_answer_is_refused_that_holds(garbage, opened, data):
 def test_a_recipe_that_prints_disturbs_nobody(opened, data):
     recipe = opened(f"print('x' * 10**6); os.write(2, b'y' * 10**6)\n{FINE}")
 
-    assert recipe.contribute({"w": np.zeros(3)}, data, context()).tolist() == [1, 2, 0]
+    assert whole(recipe.contribute({"w": np.zeros(3)}, data, context())).tolist() == [1, 2, 0]
 
 
 def test_a_recipe_that_takes_too_much_memory_is_told_the_limit(opened, data):
@@ -293,7 +298,7 @@ def test_a_recipe_that_comes_with_serai_gives_the_same_in_the_worker(programs, d
     model = program.recipe.initial()
     here = build("newton", {"features": "3"}, {})
 
-    there = program.recipe.contribute(model, data, context())
+    there = whole(program.recipe.contribute(model, data, context()))
     assert there.tobytes() == here.contribute(model, data, context()).tobytes()
     assert program.recipe.evaluate(model, data) == here.evaluate(model, data)
     program.close()
@@ -304,7 +309,7 @@ def test_a_worker_that_is_killed_is_started_again_once_the_rest_is_over(tmp_path
     programs = Programs(SandboxSettings(limits=LIMITS), tmp_path, clock=lambda: times[0])
     program = programs.open(Source(recipe="probe", params={"size": "20"}, inputs={}))
     model = program.recipe.initial()
-    before = program.recipe.contribute(model, data, context())
+    before = whole(program.recipe.contribute(model, data, context()))
     os.kill(program.recipe._worker.pid, signal.SIGKILL)
 
     def ask_until_refused():  # the fence is killed at once, what is behind it by the kernel a moment later
@@ -317,7 +322,7 @@ def test_a_worker_that_is_killed_is_started_again_once_the_rest_is_over(tmp_path
     with pytest.raises(Refused, match="SIGKILL"):
         program.recipe.contribute(model, data, context())
     times[0] = 6.0
-    assert (program.recipe.contribute(model, data, context()) == before).all()
+    assert (whole(program.recipe.contribute(model, data, context())) == before).all()
     program.close()
 
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serai.aggregation.codec import Block, Codec, Encoder, decode
-from serai.aggregation.exchange import masked_chunks, sum_chunks, unmask_chunks
+from serai.aggregation.exchange import digested_chunks, masked_chunks, read_total, sum_chunks, unmask_chunks
 from serai.aggregation.masking import Mask, Release, Roster, leftover_masks, pair_seed
-from serai.aggregation.ring import Ring
+from serai.aggregation.pipeline import in_order
+from serai.aggregation.ring import CHUNK_VALUES, Ring
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), min_size=2, max_size=7, unique=True)
 
@@ -123,3 +124,33 @@ def test_what_is_decoded_is_within_half_a_step(values, step):
 def test_the_order_of_a_pair_never_matters(shared, salt, pair):
     assert pair_seed(shared, salt, *pair) == pair_seed(shared, salt, *reversed(pair))
     assert Mask(pair_seed(shared, salt, *pair), 1).seed != shared
+
+
+@given(st.integers(1, 5), st.lists(st.integers(), max_size=30))
+@settings(max_examples=30)
+def test_threads_keep_the_order(threads, items):
+    assert list(in_order(threads, lambda item: item * 2, items)) == [item * 2 for item in items]
+
+
+@given(
+    st.sampled_from([5, 12, 16, 32]), st.integers(2, 4), st.sampled_from([None, 3]), st.integers(1, 3 * CHUNK_VALUES)
+)
+@settings(max_examples=12, deadline=None)
+def test_several_threads_give_the_bytes_of_one(bits, threads, members, length):
+    blocks = (Block(length=length, step=Fraction(1, 3)),)
+    codec = Codec(bits=bits, limit=2 if bits == 5 else 7, blocks=blocks, members=members)
+    vector = np.random.default_rng(length).standard_normal(length, dtype=np.float32)
+    masks = [Mask(hashlib.sha256(bytes([number])).digest(), 1 - 2 * (number % 2)) for number in range(3)]
+    one, many = Encoder(codec, vector), Encoder(codec, vector)
+    upload = [bytes(chunk) for chunk in masked_chunks(codec, one.chunk, masks)]
+    digested = [(bytes(chunk), digest) for chunk, digest in digested_chunks(codec, many.chunk, masks, threads)]
+    assert digested == [(chunk, hashlib.sha256(chunk).digest()) for chunk in upload]
+    assert many.clipped == one.clipped
+    summed = [[bytes(chunk) for chunk in sum_chunks(codec, [upload.__getitem__] * 2, n)] for n in (1, threads)]
+    assert summed[0] == summed[1]
+    totals = np.empty(length), np.empty(length)
+    digests = {
+        read_total(codec, upload.__getitem__, masks, out, n) for out, n in zip(totals, (1, threads), strict=True)
+    }
+    assert len(digests) == 1
+    assert np.array_equal(*totals)

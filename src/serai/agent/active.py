@@ -12,6 +12,7 @@ from typing import Final
 from serai.agent.admission import Prepared
 from serai.agent.ahead import Ahead
 from serai.agent.figures import Stopwatch
+from serai.agent.heap import trim_heap
 from serai.agent.journal import Progress, Upload
 from serai.agent.zone import Zone
 from serai.aggregation.state import Round, RoundsState, find_round, share_of
@@ -39,6 +40,8 @@ class Active:
         kept: the round with whose vector it was kept; None while there was none.
         checked: the round whose masked sum was found to be that of the uploads.
         sent: the round whose upload was sent, and the index in the log that the center gave it.
+        taken: the round whose sum is in ``model`` though ``number`` is still its own, and the sum's digest.
+        is_torn: whether a step that was taken piece by piece broke off, so that ``model`` is none.
         outcome: the round whose sum was read last, the model it made, and that model's digest.
         loss: of a model on this zone's held-back rows, by its digest, where the plan has a guard.
         watch: how long things take.
@@ -55,6 +58,8 @@ class Active:
     kept: Digest | None = None
     checked: Digest | None = None
     sent: tuple[Digest, int] | None = None
+    taken: tuple[Digest, Digest] | None = None
+    is_torn: bool = False
     outcome: tuple[Digest, Model, Digest] | None = None
     loss: tuple[Digest, float] | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -137,6 +142,8 @@ class Active:
         A large model is stored less often; a restart then reads the logged sums since, which is quick.
         """
         is_large = sum(tensor.nbytes for tensor in self.model.values()) >= _LARGE_MODEL_BYTES
+        if is_large:
+            trim_heap()
         if is_large and not is_last and self.number % _LARGE_MODEL_ROUNDS:
             return
         zone = self.zone

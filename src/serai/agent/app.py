@@ -33,6 +33,7 @@ from serai.transport.client import HttpCenter
 
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
 LAZY_WAIT_S: Final = 1.0  # how long a head that nobody waits for stays without this member's cosignature
+_MASK_THREADS: Final = 4  # more only wait for the one that hashes and writes
 RETRY_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # pauses while the center does not answer
 _log = logging.getLogger("serai.agent")
 
@@ -81,6 +82,7 @@ def build(settings: ZoneSettings) -> Zone:
         programs=programs,
         now_ms=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,
+        threads=min(_MASK_THREADS, os.cpu_count() or 1),
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -29,8 +29,9 @@ from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.recipes.equipment import DEFAULTS, Equipment
+from serai.recipes.frames import Outbox
 from serai.recipes.registry import RECIPES, build
-from serai.training.methods import FIGURES, Context, Data, Overlapping, Recipe, TwoPhased, Vector
+from serai.training.methods import FIGURES, Context, Data, Overlapping, Piecewise, Recipe, TwoPhased, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
@@ -195,6 +196,12 @@ def combines_here(recipe: Recipe) -> bool:
     return not isinstance(recipe, Confined) or recipe.ours is not None
 
 
+def find_piecewise(recipe: Recipe) -> Piecewise | None:
+    """The recipe as one that takes a sum piece by piece in this process; None if it cannot."""
+    here = recipe.ours if isinstance(recipe, Confined) else recipe
+    return here if isinstance(here, Piecewise) else None
+
+
 def is_foreign_name(recipe: str) -> bool:
     """Whether a plan's recipe is none of those that come with serai."""
     return recipe not in RECIPES
@@ -279,9 +286,9 @@ class Confined:
         if self.ours is not None:
             return self.ours.initial()
         answer = self._ask(Call(message={"call": "initial"}, capacity=_LARGEST_START_BYTES))
-        return self._checked(lambda: read_model(answer.outbox.read(0)))
+        return self._checked(lambda: read_model(answer.outbox.view(0)))
 
-    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
+    def contribute(self, model: Model, data: Data, context: Context) -> "Answered":
         """What this member adds to the sum; ``context`` is changed as the recipe changed its copy.
 
         Figures of a foreign recipe are dropped: in numbers of its choice it could spell out a row.
@@ -318,7 +325,7 @@ class Confined:
         message = {"call": "combine", "dtype": str(total.dtype), "members": members}
         capacity = 4 * (_size(model) + total.nbytes) + _SLACK_BYTES
         answer = self._ask(Call(message=message, parts=parts, capacity=capacity))
-        return self._checked(lambda: read_model(answer.outbox.read(0)))
+        return self._checked(lambda: read_model(answer.outbox.view(0)))
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Counts on this member's held-back rows.
@@ -446,6 +453,33 @@ class Confined:
             raise
 
 
+class Answered:
+    """A vector where the worker put it, read stretch by stretch.
+
+    Args:
+        outbox: its first part holds the vector.
+        length: number of values.
+        dtype: theirs.
+
+    """
+
+    def __init__(self, outbox: Outbox, length: int, dtype: np.dtype[Any]) -> None:
+        self._outbox = outbox
+        self.shape = (length,)
+        self.dtype = dtype
+
+    def __getitem__(self, place: slice) -> Vector:
+        """A copy of a stretch; ``place`` has both ends and no step.
+
+        Raises:
+            Malformed: the file is shorter than the worker says.
+
+        """
+        values: Vector = np.empty(place.stop - place.start, self.dtype)
+        self._outbox.read(0, place.start * self.dtype.itemsize, values)
+        return values
+
+
 class _Rest:
     """How long a recipe is left alone after trouble.
 
@@ -482,7 +516,7 @@ class _Rest:
             raise
 
 
-def _vector(answer: Answer, length: int) -> Vector:
+def _vector(answer: Answer, length: int) -> Answered:
     """A vector out of an answer: of the declared length, each value finite.
 
     Raises:
@@ -498,10 +532,9 @@ def _vector(answer: Answer, length: int) -> Vector:
             "recipe-vector",
             f"expected a vector of {length} values ({expected} bytes), got {answer.outbox.size(0)} bytes",
         )
-    vector: Vector = np.empty(length, dtype)
-    answer.outbox.read(0, vector)
+    vector = Answered(answer.outbox, length, np.dtype(dtype))
     for start in range(0, length, _PIECE):
-        if not np.isfinite(vector[start : start + _PIECE]).all():
+        if not np.isfinite(vector[start : min(start + _PIECE, length)]).all():
             raise Malformed("recipe-vector", f"a value from place {start} on is not a finite number")
     return vector
 
@@ -534,7 +567,7 @@ def _memory(answer: Answer, part: int) -> Model:
     """
     if len(answer.outbox) != part + 1:
         raise Malformed("frame-parts", f"expected {part + 1} parts, the last a memory, got {len(answer.outbox)}")
-    return read_model(answer.outbox.read(part)) if answer.outbox.size(part) else {}
+    return read_model(answer.outbox.view(part)) if answer.outbox.size(part) else {}
 
 
 def _figures(figures: object) -> dict[str, int]:

@@ -24,8 +24,8 @@ import numpy as np
 
 from serai.agent.journal import Upload
 from serai.agent.zone import FETCH_BYTES, Zone
-from serai.aggregation.codec import Codec, Encoder, Vector
-from serai.aggregation.exchange import LaneChunk, ReadChunk, masked_chunks, read_total, sum_lanes
+from serai.aggregation.codec import Codec, Encoder, Source, Target, Vector
+from serai.aggregation.exchange import LaneChunk, ReadChunk, digested_chunks, read_total, sum_lanes
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
 from serai.aggregation.noise import SecretStream, add_noise
@@ -40,7 +40,7 @@ _NARROW_SUM: Final = 2**23  # smaller sums are exact in float32, which halves th
 _WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
 
 
-def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Digest) -> Upload:
+def mask_vector(zone: Zone, job: Job, this: Round, vector: Source, memory: Digest) -> Upload:
     """Quantise and mask a vector into this zone's store, and journal that it is there.
 
     Raises:
@@ -54,8 +54,8 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
     chunks: list[bytes] = []
     encoder = Encoder(job.codec, vector)
     with zone.blobs.writer() as writer:
-        for chunk in masked_chunks(job.codec, _quantised(zone, job, this, encoder), masks):
-            chunks.append(hashlib.sha256(chunk).digest())
+        for chunk, digest in digested_chunks(job.codec, _quantised(zone, job, this, encoder), masks, zone.threads):
+            chunks.append(digest)
             writer.write(chunk)
         blob = writer.commit()
     upload = Upload(blob, b"".join(chunks), job.codec.upload_bytes, memory)
@@ -66,7 +66,7 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Vector, memory: Diges
             this.body.number,
             job.run[:12],
             encoder.clipped,
-            vector.size,
+            job.codec.length,
         )
     return upload
 
@@ -137,11 +137,39 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
     """
     assert this.closed is not None
     stream = BlobStream(zone, this.closed.body.masked_sum, job.codec)
-    total: Vector = np.empty(job.length, np.float32 if job.codec.largest_sum < _NARROW_SUM else np.float64)
-    digest = read_total(job.codec, stream.chunk, this.masks, total)
+    total: Vector = np.empty(job.length, sum_dtype(job.codec))
+    digest = read_total(job.codec, stream.chunk, this.masks, total, zone.threads)
     if stream.digest != this.closed.body.masked_sum:
         raise Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the one in its close")
     return total, digest
+
+
+def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
+    """Decode the sum of a released round stretch by stretch, once all of it is here and verified; as ``read_sum``.
+
+    Args:
+        zone: this member's side.
+        job: what the plan says.
+        this: the round.
+        out: takes the stretches; ``sum_dtype`` is its dtype.
+
+    Returns:
+        The digest of the sum's integers.
+
+    Raises:
+        Unverified, Missing: as ``read_sum``; nothing was taken.
+
+    """
+    assert this.closed is not None
+    zone.bring(this.closed.body.masked_sum)
+    with zone.blobs.open(this.closed.body.masked_sum) as file:
+        size = job.codec.ring.packed_bytes(CHUNK_VALUES)
+        return read_total(job.codec, lambda _number: file.read(size), this.masks, out, zone.threads)
+
+
+def sum_dtype(codec: Codec) -> np.dtype[Any]:
+    """What a sum is decoded to: the narrower type if it is exact."""
+    return np.dtype(np.float32 if codec.largest_sum < _NARROW_SUM else np.float64)
 
 
 def check_sum(zone: Zone, job: Job, this: Round) -> None:

@@ -14,20 +14,21 @@ from serai.agent.active import Active
 from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.figures import has_changed, record
 from serai.agent.gate import let_counts_out, let_vector_out, may_figures_out
+from serai.agent.heap import trim_heap
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
-from serai.agent.programs import combines_here, goes_on
+from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
 from serai.agent.reports import Reports
 from serai.agent.rounds import (
     check_sum,
     key_name,
     mask_vector,
-    read_sum,
     release,
     say_result,
     send_upload,
 )
+from serai.agent.step import take_step
 from serai.agent.zone import Zone
 from serai.aggregation.job import Job
 from serai.aggregation.state import (
@@ -38,7 +39,6 @@ from serai.aggregation.state import (
     find_round,
     finished_rounds,
     lost_members,
-    share_of,
     stage_of,
 )
 from serai.analytics.metrics import held_back_loss
@@ -120,7 +120,9 @@ class Runner:
             zone.say_once(f"answer {run.id}", "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
 
     def _advance(self, run: Run, job: Job, view: View) -> None:
-        active = self._active.get(run.id) or self._resume(run, view)
+        active = self._active.get(run.id)
+        if active is None or active.is_torn:
+            active = self._resume(run, view)
         rounds = view.state.rounds
         while (this := find_round(rounds, run.id, active.number)) is not None:
             bound = job.at(this.done)
@@ -200,7 +202,7 @@ class Runner:
         vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
-        let_vector_out(zone, run, view, active.prepared, (vector.size, job.length))
+        let_vector_out(zone, run, view, active.prepared, (vector.shape[0], job.length))
         upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
         active.drop_ahead()
         figures = {**context.figures, **times, "steps": steps, "sent_bytes": upload.size_bytes}
@@ -243,8 +245,9 @@ class Runner:
         active.model, active.digest, active.number, active.outcome = model, digest, active.number + 1, None
         active.snapshot(is_last=job.is_last(this.done))
         upload = zone.journal.upload(this.id) if zone.member in this.summed else None
-        if upload is not None and this.closed is not None:
+        if upload is not None:
             zone.blobs.delete(upload.blob)
+        if this.closed is not None:
             zone.blobs.delete(this.closed.body.masked_sum)
         return True
 
@@ -254,11 +257,7 @@ class Runner:
         with active.watch.exchanging():
             if zone.member in this.summed and active.checked != this.id:
                 check_sum(zone, job, this)
-            total, total_digest = read_sum(zone, job, this)
-        if not combines_here(active.prepared.recipe):
-            active.wait_ahead()
-        weight = share_of(this.body.steps, this.summed) if this.body.steps else float(len(this.summed))
-        model = active.prepared.recipe.combine(active.model, total, weight)
+        model, total_digest = take_step(active, job, this)
         digest = digest_model(model)
         if zone.member in this.body.participants and zone.member not in this.results:
             objects = job.is_guarded and zone.member in this.summed and self._objects(run, active, model)
@@ -307,24 +306,27 @@ class Runner:
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""
         zone = self._zone
+        if (torn := self._active.pop(run.id, None)) is not None:
+            torn.close()
         prepared = prepare(zone, run, view)
+        # What is stepped in place is a copy of its own; what is not takes no memory before it is read.
+        read = zone.read_model if find_piecewise(prepared.recipe) is None else zone.copy_model
         progress = zone.journal.progress(run.id)
         if progress is not None and zone.blobs.has(progress.model):
             active = Active(
                 zone=zone,
                 run=run,
                 prepared=prepared,
-                model=zone.read_model(progress.model),
+                model=read(progress.model),
                 digest=progress.model,
                 number=progress.number,
                 memory=progress.memory,
                 kept=progress.kept or None,
             )
         else:
-            model = prepared.recipe.initial()
-            active = Active(
-                zone=zone, run=run, prepared=prepared, model=model, digest=zone.store_model(model), number=0
-            )
+            digest = zone.store_model(prepared.recipe.initial())
+            active = Active(zone=zone, run=run, prepared=prepared, model=read(digest), digest=digest, number=0)
+        trim_heap()
         self._active[run.id] = active
         return active
 

@@ -1,8 +1,12 @@
 """What a zone's parts share: who it is, the center it dials, its keys, its memory, its clock."""
 
-from collections.abc import Callable
+import hashlib
+import mmap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
@@ -19,6 +23,7 @@ from serai.training.tensors import Model, read_model, write_model
 from serai.transport.port import Center
 
 FETCH_BYTES: Final = 2**23  # one request: large enough to keep a link busy, small beside any memory
+_PIECE_BYTES: Final = 2**20  # hashed, copied or written at a time, while it is in a processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Zone:
         programs: opens recipes, in a sandbox as the settings say.
         now_ms: the zone's clock, Unix milliseconds.
         random: cryptographic randomness, by number of bytes.
+        threads: how many mask and unmask vectors.
 
     """
 
@@ -49,6 +55,7 @@ class Zone:
     programs: Programs
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
+    threads: int = 1
 
     @property
     def member(self) -> MemberId:
@@ -88,7 +95,7 @@ class Zone:
 
         """
         with self.blobs.writer() as writer:
-            for piece in self.center.stream_blob(digest, FETCH_BYTES):
+            for piece in self.center.stream_blob(digest, _PIECE_BYTES):
                 writer.write(piece)
             writer.commit(digest)
 
@@ -125,20 +132,57 @@ class Zone:
     def read_model(self, digest: Digest) -> Model:
         """A model by its digest, from this zone's own store or else from the center's.
 
+        Its arrays are read-only, and where the store keeps files their memory is the
+        file's: what is not read takes none, and the system takes it back when it is short.
+
         Raises:
             Missing: nobody has it.
             Unverified: what came does not have that digest.
 
         """
-        data = self._read_blob(digest)
-        if digest_of(data) != digest:
+        self.bring(digest)
+        path = self.blobs.path(digest)
+        if path is None:
+            with self.blobs.open(digest) as file:
+                return read_model(file.read())
+        with path.open("rb") as file:
+            return read_model(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+
+    def copy_model(self, digest: Digest) -> Model:
+        """As ``read_model``, but the arrays are the caller's own, to be changed.
+
+        Raises:
+            Missing, Unverified: as ``read_model``.
+
+        """
+        self.bring(digest)
+        copy = np.empty(self.blobs.size(digest), np.uint8)
+        start = 0
+        for piece in self._pieces(digest):
+            copy[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+            start += len(piece)
+        return read_model(copy.data, writable=True)
+
+    def bring(self, digest: Digest) -> None:
+        """Have a blob in this zone's store, whole and verified, from the center if need be.
+
+        Raises:
+            Missing: nobody has it.
+            Unverified: what came does not have that digest.
+            Unavailable: the center does not answer, or the disk is full.
+
+        """
+        if self.blobs.has(digest):
+            found = hashlib.sha256()
+            for piece in self._pieces(digest):
+                found.update(piece)
+            if found.hexdigest() == digest:
+                return
             # A loss of power can bend a file; what comes from the center is checked as it comes.
             self.blobs.delete(digest)
-            data = self._read_blob(digest)
-        return read_model(data)
+        self.fetch_blob(digest)
 
-    def _read_blob(self, digest: Digest) -> bytes:
-        if not self.blobs.has(digest):
-            self.fetch_blob(digest)
+    def _pieces(self, digest: Digest) -> Iterator[bytes]:
         with self.blobs.open(digest) as file:
-            return file.read()
+            while piece := file.read(_PIECE_BYTES):
+                yield piece

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,36 @@ Vector: TypeAlias = npt.NDArray[np.floating[Any]]
 MAX_LIMIT: Final = 2**53 - 1  # the largest magnitude that float64 and canonical JSON hold exactly
 _FLOAT32_LIMIT: Final = 2**20  # up to here a float32 quotient is off by less than a sixteenth of a step
 _PIECE: Final = 2**16  # values at a time: 512 KiB of float64, so that each pass finds the last one's in cache
+
+
+class Source(Protocol):
+    """A vector to read: an array, or whatever gives stretches of one as an array does."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(length,)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """``float32`` or ``float64``."""
+
+    def __getitem__(self, place: slice, /) -> Vector:
+        """The values of a stretch, which the reader does not change."""
+
+
+class Target(Protocol):
+    """A vector to write: an array, or whatever takes stretches of one as an array does."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(length,)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """``float32`` or ``float64``."""
+
+    def __setitem__(self, place: slice, values: Vector, /) -> None:
+        """Round a stretch of ``float64`` values to the dtype and take it; each place is written once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,68 +179,75 @@ def check(codec: Codec, members: int) -> None:
 
 
 class Encoder:
-    """Quantises one member's vector, chunk by chunk, in bounded memory.
+    """Quantises one member's vector, chunk by chunk, in bounded memory; several threads may each take a chunk.
 
     Args:
         codec: blocks, steps and limit.
         vector: ``(codec.length,) float32`` or ``float64``.
-
-    Attributes:
-        clipped: values cut to the limit so far; many of them mean that the step is too small.
 
     Raises:
         Malformed: the vector has another shape or dtype.
 
     """
 
-    def __init__(self, codec: Codec, vector: Vector) -> None:
+    def __init__(self, codec: Codec, vector: Source) -> None:
         _check_vector(codec, vector)
-        self.clipped = 0
         self._codec = codec
         self._vector = vector
         self._pieces = _Pieces(codec)
-        self._lanes = codec.ring.zeros(min(CHUNK_VALUES, codec.lanes))
-        narrow = vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT
-        self._scratch: Vector = np.empty(min(_PIECE, vector.size), np.float32 if narrow else np.float64)
+        self._clipped: dict[int, int] = {}
+        self._dtype = np.float32 if vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT else np.float64
+
+    @property
+    def clipped(self) -> int:
+        """Values cut to the limit in the chunks so far; many of them mean that the step is too small."""
+        return sum(self._clipped.values())
 
     def chunk(self, number: int) -> Lanes:
-        """The ring elements of one chunk, valid until the next call.
+        """The ring elements of one chunk, as a fresh array.
 
         Raises:
             Refused: a value is not a finite number.
             Malformed: there is no such chunk.
 
         """
-        lanes = self._lanes[: chunk_values(self._codec.lanes, number)]
+        lanes: Lanes = np.empty(chunk_values(self._codec.lanes, number), self._codec.ring.dtype)
         integers = lanes.view(f"<i{lanes.itemsize}")
         if self._codec.members is None:
             offset = number * CHUNK_VALUES
-            self._quantise_range(offset, offset + lanes.size, integers)
+            self._clipped[number] = self._quantise_range(offset, offset + lanes.size, integers)
         else:
-            self._push_digits(number, integers)
+            self._clipped[number] = self._push_digits(number, integers)
         return lanes
 
-    def _push_digits(self, number: int, integers: Integers) -> None:
+    def _push_digits(self, number: int, integers: Integers) -> int:
         codec = self._codec
         digits = _digits(codec)
         offset = number * CHUNK_VALUES * codec.digits
         values = min(codec.length - offset, integers.size * codec.digits)
+        clipped = 0
         for planes in stretches(digits, integers.size, values):
             into = integers[planes[0].first : planes[0].last]
             into.fill(0)
             digit = np.empty_like(into)
             for plane in reversed(planes):
                 found = digit[: plane.stop - plane.start]
-                self._quantise_range(offset + plane.start, offset + plane.stop, found)
+                clipped += self._quantise_range(offset + plane.start, offset + plane.stop, found)
                 push(into, digits.radix, found)
+        return clipped
 
-    def _quantise_range(self, first: int, last: int, out: Integers) -> None:
+    def _quantise_range(self, first: int, last: int, out: Integers) -> int:
+        scratch: Vector = np.empty(min(_PIECE, last - first), self._dtype)
+        clipped = 0
         for start, stop, step in self._pieces.between(first, last):
-            self._quantise(self._vector[start:stop], step, out[start - first : stop - first])
+            clipped += self._quantise(
+                self._vector[start:stop], step, scratch[: stop - start], out[start - first : stop - first]
+            )
+        return clipped
 
-    def _quantise(self, values: Vector, step: float, out: Integers) -> None:
+    def _quantise(self, values: Vector, step: float, scratch: Vector, out: Integers) -> int:
         limit = self._codec.limit
-        scratch = self._scratch[: values.size]
+        clipped = 0
         with np.errstate(over="ignore", invalid="ignore"):
             np.divide(values, scratch.dtype.type(step), out=scratch)
         np.rint(scratch, out=scratch)
@@ -218,9 +255,10 @@ class Encoder:
         if not (scratch.min() >= -limit and scratch.max() <= limit):
             if not np.isfinite(values).all():
                 raise Refused("not-finite", "a vector holds NaN or infinity; lower the learning rate or check the data")
-            self.clipped += int(np.count_nonzero(np.abs(scratch) > limit))
+            clipped = int(np.count_nonzero(np.abs(scratch) > limit))
             np.clip(scratch, -limit, limit, out=scratch)
         np.copyto(out, scratch, casting="unsafe")
+        return clipped
 
 
 class Decoder:
@@ -228,19 +266,19 @@ class Decoder:
 
     Args:
         codec: blocks and steps.
-        out: ``(codec.length,) float32`` or ``float64``, written in place.
+        out: ``(codec.length,) float32`` or ``float64``, written stretch by stretch.
 
     Raises:
         Malformed: ``out`` has another shape or dtype.
 
     """
 
-    def __init__(self, codec: Codec, out: Vector) -> None:
+    def __init__(self, codec: Codec, out: Target) -> None:
         _check_vector(codec, out)
         self._codec = codec
         self._out = out
         self._pieces = _Pieces(codec)
-        self._scratch = np.empty(min(_PIECE, out.size), np.float64)
+        self._scratch = np.empty(min(_PIECE, codec.length), np.float64)
 
     def chunk(self, number: int, lanes: Lanes) -> None:
         """Write the values of one chunk of the sum.
@@ -275,7 +313,7 @@ class Decoder:
             scratch = self._scratch[: stop - start]
             np.copyto(scratch, integers[start - first : stop - first])
             np.multiply(scratch, step, out=scratch)
-            np.copyto(self._out[start:stop], scratch, casting="same_kind")
+            self._out[start:stop] = scratch
 
 
 def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
@@ -333,8 +371,8 @@ def _digits(codec: Codec) -> Digits:
     return Digits(codec.ring, codec.largest_sum)
 
 
-def _check_vector(codec: Codec, vector: Vector) -> None:
-    if vector.ndim != 1 or vector.dtype not in (np.float32, np.float64) or vector.size != codec.length:
+def _check_vector(codec: Codec, vector: Source | Target) -> None:
+    if vector.shape != (codec.length,) or vector.dtype not in (np.float32, np.float64):
         raise Malformed(
             "vector-form",
             f"expected ({codec.length},) float32 or float64, got {vector.shape} {vector.dtype}",

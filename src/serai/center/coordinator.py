@@ -13,17 +13,16 @@ checkpoint as a ``clock``; the entry makes the members cosign anew, and the next
 ``clock`` then carries a time beyond the deadline.
 """
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from serai.aggregation.codec import Codec
-from serai.aggregation.exchange import sum_chunks
+from serai.aggregation.exchange import ReadChunk, sum_chunks
 from serai.aggregation.job import Job
-from serai.aggregation.ring import CHUNK_VALUES, Bytes
+from serai.aggregation.ring import CHUNK_VALUES
 from serai.aggregation.state import (
     Round,
     Stage,
@@ -68,6 +67,7 @@ class Duty:
         replay: the log's state.
         operator: signs for the center.
         now_ms: its clock, Unix milliseconds.
+        threads: how many add uploads.
 
     """
 
@@ -76,6 +76,7 @@ class Duty:
     replay: Replay
     operator: Signer
     now_ms: Callable[[], int]
+    threads: int = 1
 
 
 class Coordinator:
@@ -187,10 +188,9 @@ class Coordinator:
 
     def _closing(self, job: Job, this: Round) -> RoundClose:
         uploads = {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(self._duty.blobs.open(blob)) for blob in uploads.values()]
-            writer = stack.enter_context(self._duty.blobs.writer())
-            for chunk in sum_chunks(job.codec, [_reader(job.codec, file) for file in files]):
+        readers = [_reader(self._duty.blobs, job.codec, blob) for blob in uploads.values()]
+        with self._duty.blobs.writer() as writer:
+            for chunk in sum_chunks(job.codec, readers, self._duty.threads):
                 writer.write(chunk)
             masked_sum = writer.commit()
         return RoundClose(open=this.id, uploads=uploads, masked_sum=masked_sum)
@@ -240,10 +240,10 @@ class Coordinator:
         return self._timed[1]
 
 
-def _reader(codec: Codec, file: BinaryIO) -> Callable[[int], Bytes]:
-    """Chunks of a file in order: the sum asks for each once, so nothing seeks."""
+def _reader(blobs: BlobStore, codec: Codec, blob: Digest) -> ReadChunk:
+    """Chunks of a blob, in any order and from any thread."""
     size = codec.ring.packed_bytes(CHUNK_VALUES)
-    return lambda _number: file.read(size)
+    return lambda number: blobs.read_range(blob, number * size, size)
 
 
 def _is_answered(run: Run, state: State) -> bool:

@@ -1,6 +1,7 @@
 """A center from its folder: settings and founding charter in, a running center out."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from serai.storage.blobs import FileBlobs
 from serai.storage.record_files import read_record
 
 CHARTER_FILE: Final = "charter.json"
+_SUM_THREADS: Final = 4  # more only wait for the one that hashes and writes
 
 
 def start(folder: Path, host: str | None = None, port: int | None = None) -> None:
@@ -40,12 +42,12 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
     replay = Replay(_read_charter(settings))
 
     def background(parts: CenterParts) -> Sequence[BackgroundPart]:
-        return [_coordinator(parts, replay)]
+        return [_coordinator(settings, parts, replay)]
 
     run(settings, replay, background)
 
 
-def _coordinator(parts: CenterParts, replay: Replay) -> Coordinator:
+def _coordinator(settings: CenterSettings, parts: CenterParts, replay: Replay) -> Coordinator:
     log, blobs = parts.sequencer, parts.blobs
     replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
     replay.current()  # a long log is read before the first request waits for it
@@ -56,6 +58,7 @@ def _coordinator(parts: CenterParts, replay: Replay) -> Coordinator:
             replay=replay,
             operator=parts.operator,
             now_ms=lambda: time.time_ns() // 1_000_000,
+            threads=settings.sum_threads or min(_SUM_THREADS, os.cpu_count() or 1),
         )
     )
     parts.service.before_submit = coordinator.catch_up_clock

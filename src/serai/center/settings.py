@@ -22,6 +22,7 @@ class CenterSettings:
         port: 0 picks a free one.
         max_blob_bytes: largest blob that members may send.
         max_requests: answered at once, waiting long polls included; further ones queue.
+        sum_threads: how many add the uploads of a round; 0 for one a processor, four at most.
         sync_blobs: whether a blob waits for the disk; see ``FileBlobs``.
         log_level: of what is written to standard error: debug, info, warning, error.
 
@@ -33,6 +34,7 @@ class CenterSettings:
     port: int = 8787
     max_blob_bytes: int = 16 * 2**30
     max_requests: int = 1024
+    sum_threads: int = 0
     sync_blobs: bool = False
     log_level: str = "info"
 
@@ -40,6 +42,7 @@ class CenterSettings:
         _check(0 <= self.port <= 65_535, "port", "0 to 65535", self.port)
         _check(self.max_blob_bytes >= 1, "max_blob_bytes", "at least 1", self.max_blob_bytes)
         _check(self.max_requests >= 16, "max_requests", "at least 16", self.max_requests)
+        _check(0 <= self.sum_threads <= 64, "sum_threads", "0 to 64", self.sum_threads)
         levels = {"debug", "info", "warning", "error"}
         _check(self.log_level in levels, "log_level", "debug, info, warning or error", self.log_level)
 

@@ -4,8 +4,9 @@ A frame is four bytes of length and JSON. Bulk (models, rows, vectors) never
 passes through the socket: the agent makes a file without a name in memory and
 hands its descriptor over, and both sides copy each part once. Whoever reads
 trusts nothing that the other side wrote: sizes are checked against the file,
-and a file is read with ``pread``, so that cutting it short is a short read and
-not a signal.
+which can be neither cut nor, once there is an answer, changed. Where the system
+cannot see to that, a file is read with ``pread`` into a copy, so that cutting it
+short is a short read and not a signal.
 """
 
 import fcntl
@@ -95,15 +96,21 @@ def make_file(capacity: int | None = None) -> int:
     fd = os.memfd_create("serai", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     if capacity is not None:
         os.ftruncate(fd, capacity)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
     return fd
 
 
-def seal(fd: int) -> None:
-    """Let nobody change a file any more, where the system can do that."""
-    if hasattr(os, "memfd_create"):
-        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+def seal(fd: int) -> bool:
+    """Let nobody change a file any more; False where the system cannot do that.
+
+    Raises:
+        OSError: somebody maps it for writing, or has seen to it that nothing more can be sealed.
+
+    """
+    if not hasattr(os, "memfd_create"):
+        return False
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)
+    return True
 
 
 def write_parts(fd: int, parts: Iterable[Iterable[Bulk]]) -> list[int]:
@@ -120,11 +127,13 @@ def write_parts(fd: int, parts: Iterable[Iterable[Bulk]]) -> list[int]:
 
 
 def map_parts(fd: int, sizes: Sequence[int]) -> list[memoryview]:
-    """Parts that the agent wrote, read-only and without a copy; for the worker, which trusts the agent."""
+    """Parts that the agent wrote, without a copy; for the worker, which trusts the agent.
+
+    They may be written to: what is changed becomes this process's own, page by page, and nobody else sees it.
+    """
     if not any(sizes):
         return [memoryview(b"") for _ in sizes]
-    # Private, for a file that is sealed against writing could not be mapped otherwise before Linux 6.7.
-    whole = memoryview(mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
+    whole = memoryview(mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
     return [whole[start : start + size] for start, size in _places(sizes)]
 
 
@@ -132,12 +141,12 @@ class Outbox:
     """The parts of a worker's answer; read by the agent, which trusts nothing in it.
 
     Args:
-        fd: the file that the worker wrote.
+        fd: the file that the worker wrote; sealed here.
         sizes: the sizes that the worker states.
         capacity: the size that the file was given.
 
     Raises:
-        Malformed: the sizes are no sizes, or do not fit the file.
+        Malformed: the sizes are no sizes, or do not fit the file, or the worker could still change it.
 
     """
 
@@ -148,6 +157,10 @@ class Outbox:
         self._places = list(_places(sizes))
         if sum(_aligned(size) for size in sizes) > _aligned(capacity):
             raise Malformed("frame-parts", f"expected parts of at most {capacity} bytes in all, got {sizes[:8]}")
+        try:
+            self._is_sealed = seal(fd)
+        except OSError:
+            raise Malformed("frame-parts", "expected an answer that is final, the worker still maps its file") from None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -156,27 +169,44 @@ class Outbox:
         """Size of a part in bytes."""
         return self._places[number][1]
 
-    def read(self, number: int, into: Tensor | None = None) -> memoryview:
-        """A copy of a part, which the worker cannot change any more.
-
-        Args:
-            number: which part.
-            into: an array of as many bytes to copy it into; a new buffer if None.
+    def view(self, number: int) -> memoryview:
+        """A part, read-only; its memory is the worker's file where that is sealed, else a copy.
 
         Raises:
             Malformed: the file is shorter than the worker says.
 
         """
         start, size = self._places[number]
-        target = np.empty(size, np.uint8) if into is None else into
-        view = memoryview(target.reshape(-1).view(np.uint8).data)
-        assert len(view) == size
+        if not size:
+            return memoryview(b"")
+        if self._is_sealed:
+            whole = mmap.mmap(self._fd, start + size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+            return memoryview(whole)[start:]
+        copy = np.empty(size, np.uint8)
+        self.read(number, 0, copy)
+        return memoryview(copy.data).toreadonly()
+
+    def read(self, number: int, offset: int, into: Tensor) -> None:
+        """Copy a stretch of a part.
+
+        Args:
+            number: which part.
+            offset: where in the part the stretch begins, in bytes.
+            into: an array, filled with as many bytes as it has.
+
+        Raises:
+            Malformed: the file is shorter than the worker says.
+
+        """
+        start, size = self._places[number]
+        view = memoryview(into.reshape(-1).view(np.uint8).data)
+        assert 0 <= offset <= size - len(view)
+        start += offset
         while view:
             count = os.preadv(self._fd, [view[:_PIECE]], start)
             if count == 0:
                 raise Malformed("frame-parts", f"expected {size} bytes in part {number}, the file ends before")
             view, start = view[count:], start + count
-        return memoryview(target.reshape(-1).view(np.uint8).data)
 
 
 def _parse(text: bytes) -> Message:

@@ -62,15 +62,20 @@ class Probe:
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """Add the mean."""
-        after: dict[str, Tensor] = {}
-        start = 0
-        for name, count in self._parts():
-            mean = total[start : start + count].astype(np.float32, copy=False)
-            mean /= np.float32(members)
-            mean += model[name]
-            after[name] = mean
-            start += count
+        after: dict[str, Tensor] = {name: model[name].copy() for name, _ in self._parts()}
+        self.take(after, 0, total, members)
         return after
+
+    def take(self, model: Model, start: int, values: Vector, members: float) -> None:
+        """Add the mean of a stretch."""
+        first = 0
+        for name, count in self._parts():
+            low, high = max(start, first), min(start + values.size, first + count)
+            if low < high:
+                mean = values[low - start : high - start].astype(np.float32, copy=False)
+                mean /= np.float32(members)
+                model[name][low - first : high - first] += mean
+            first += count
 
     def evaluate(self, _model: Model, data: Data) -> Mapping[str, int]:
         """There is nothing to be right about; the rows are counted."""

@@ -157,13 +157,13 @@ def _model(part: memoryview) -> Model:
 
 
 def _context(message: Message, memory: memoryview) -> Context:
-    """Where the agent says that this member is; its memory as a copy, for a recipe may write into it."""
+    """Where the agent says that this member is; a recipe may write into its memory, and nobody else sees it."""
     sent = message["sent"]
     return Context(
         round=message["round"],
         seed=bytes.fromhex(message["seed"]),
         member=MemberId(message["member"]),
-        memory={name: tensor.copy() for name, tensor in _model(memory).items()},
+        memory=dict(read_model(memory, writable=True)) if memory else {},
         secret=bytes.fromhex(message["secret"]),
         done=message["done"],
         rounds=message["rounds"],

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from serai.aggregation.codec import Codec
+from serai.aggregation.codec import Codec, Source
 from serai.aggregation.job import Form
 from serai.kernel.ids import MemberId
 from serai.training.tensors import Model, Tensor
@@ -144,8 +144,8 @@ class Recipe(Protocol):
     def initial(self) -> Model:
         """The model before round 0; the same bits everywhere."""
 
-    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """What one member adds to the sum: ``(length,)`` floats."""
+    def contribute(self, model: Model, data: Data, context: Context) -> Source:
+        """What one member adds to the sum: ``(length,)`` floats, as an array or what is read like one."""
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """The next model from a decoded sum; the same bits everywhere.
@@ -197,6 +197,24 @@ def last_form(recipe: Recipe, members: int) -> Form | None:
     """The form of the last round's vectors; None if it is that of the others."""
     codec = recipe.last_codec(members) if isinstance(recipe, TwoPhased) else None
     return Form(codec=codec, length=recipe.last_length) if codec and isinstance(recipe, TwoPhased) else None
+
+
+@runtime_checkable
+class Piecewise(Protocol):
+    """A recipe whose common step treats the values of a sum one by one, so that nobody need hold a whole sum."""
+
+    def take(self, model: Model, start: int, values: Vector, members: float) -> None:
+        """Take a stretch of a sum: change the model in place as ``combine`` would, to the same bits.
+
+        Each stretch of a sum comes once, in any order.
+
+        Args:
+            model: what the round began from, with the stretches taken before in it.
+            start: place of the stretch in the vector.
+            values: the stretch; may be used up.
+            members: as for ``combine``.
+
+        """
 
 
 def classification_counts(said_yes: npt.NDArray[np.bool_], truth: Tensor) -> dict[str, int]:

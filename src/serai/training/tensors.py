@@ -72,8 +72,8 @@ def digest_model(model: Model) -> Digest:
     return Digest(hasher.hexdigest())
 
 
-def read_model(data: bytes | memoryview) -> Model:
-    """Read a model; its arrays are read-only views of ``data``.
+def read_model(data: bytes | memoryview, *, writable: bool = False) -> Model:
+    """Read a model; its arrays are views of ``data``, read-only unless ``writable``.
 
     Nothing in the header is trusted: every size is checked against the bytes
     that are there before any array is made, and only the canonical encoding is
@@ -83,7 +83,9 @@ def read_model(data: bytes | memoryview) -> Model:
         Malformed: not safetensors, truncated, oversized, or not canonical.
 
     """
-    view = memoryview(data).cast("B").toreadonly()
+    view = memoryview(data).cast("B")
+    if not writable:
+        view = view.toreadonly()
     if len(view) < 8:
         raise Malformed("model-truncated", f"expected a model of at least 8 bytes, got {len(view)}")
     (size,) = struct.unpack("<Q", view[:8])

@@ -80,12 +80,13 @@ def _train(plan: RunPlan, data: Data, settings: Mapping[str, str]) -> _Trained:
     inputs = {}
     if "moments" in plan.inputs:
         moments = build("moments", {"features": plan.params["features"]}, {})
-        vector = moments.contribute(moments.initial(), data, _context(plan, 0))
+        vector = moments.contribute(moments.initial(), data, _context(plan, 0))[0 : moments.length]
         inputs = {"moments": moments.combine(moments.initial(), vector, 1)}
     recipe = build(plan.recipe, {**plan.params, **settings}, inputs)
     model = recipe.initial()
     for number in range(plan.rounds):
-        model = recipe.combine(model, recipe.contribute(model, data, _context(plan, number)).astype(np.float64), 1)
+        vector = recipe.contribute(model, data, _context(plan, number))[0 : recipe.length]
+        model = recipe.combine(model, vector.astype(np.float64), 1)
     return _Trained(recipe, model)
 
 

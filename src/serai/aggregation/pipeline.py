@@ -1,0 +1,40 @@
+"""Chunks worked on by several threads and given out in order.
+
+AES, SHA-256 and numpy let go of the interpreter while they compute, so threads
+are enough. However long the vector, as many chunks are in memory as there are
+threads, and one that is being given out.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(threads: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results of ``work`` on each item, in the items' order.
+
+    Args:
+        threads: how many work at once; 1 works in the caller's own.
+        work: may be called from several threads at once.
+        items: read in the caller's thread, one as each result is asked for.
+
+    """
+    if threads <= 1:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="chunks") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
