@@ -1,7 +1,7 @@
 """A true log to bend: of a bloc that agreed, ran, evaluated, and said whatever else can be said."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from serai.kernel.keys import Role
 from serai.kernel.statement import sign_body
 from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
-from serai.training.statements import Reason, RunCancel, RunDecline
+from serai.training.statements import Pace, Reason, RunCancel, RunDecline
 from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw, PrivacyCharge
 
@@ -49,6 +49,9 @@ class Log:
 def _speak(bloc):
     agreement = bloc.agree()
     run = bloc.train(agreement, "newton", 1, {"features": "2"})
+    params = {"features": "2", "hidden": "2", "steps": "2", "rounds": "1"}
+    paced = replace(bloc.plan(agreement, "mlp", 1, params), pace=Pace(exchange_permille=500, least=2, most=9))
+    bloc.say("bern", paced)
     bloc.settle()
     bloc.train(agreement, "newton", 2, {"features": "2"})
     for _ in range(3):

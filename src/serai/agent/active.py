@@ -6,6 +6,7 @@ A recipe that trains ahead goes on from it while the vector travels. Those steps
 leave nothing but another memory, and are taken again if they are lost.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +39,7 @@ class Active:
         number: the next round whose sum is to be read.
         memory: under which digest what the recipe keeps between rounds is stored; None while it is empty.
         kept: the round with whose vector it was kept; None while there was none.
+        base: digest of the model that this round began from, where steps ahead may have to be taken again.
         checked: the round whose masked sum was found to be that of the uploads.
         sent: the round whose upload was sent, and the index in the log that the center gave it.
         taken: the round whose sum is in ``model`` though ``number`` is still its own, and the sum's digest.
@@ -56,6 +58,7 @@ class Active:
     number: int
     memory: Digest | None = None
     kept: Digest | None = None
+    base: Digest | None = None
     checked: Digest | None = None
     sent: tuple[Digest, int] | None = None
     taken: tuple[Digest, Digest] | None = None
@@ -82,9 +85,13 @@ class Active:
 
     def train_ahead(self, this: Round, upload: Upload) -> None:
         """Begin the next round's local steps while the upload of this one is on its way."""
-        zone, recipe, model, data = self.zone, self.prepared.recipe, self.model, self.prepared.data
-        if this.done + 1 >= self.run.plan.rounds or not isinstance(recipe, Overlapping) or not recipe.ahead:
+        self._train_ahead(this, upload, self.model)
+
+    def _train_ahead(self, this: Round, upload: Upload, model: Model) -> None:
+        zone, recipe, data = self.zone, self.prepared.recipe, self.prepared.data
+        if not self._goes_ahead(this):
             return
+        assert isinstance(recipe, Overlapping)
         context = self.context(this, upload.memory, ahead=1)
 
         def take_steps() -> Digest:
@@ -95,13 +102,14 @@ class Active:
         self._ahead = Ahead(this.id, take_steps)
 
     def ahead(self, rounds: RoundsState) -> Ahead | None:
-        """The steps that go on from the memory in hand, begun anew after a crash; None if the recipe takes none."""
-        if self.kept is None:
-            return None
-        if self._ahead is None or self._ahead.after != self.kept:
-            upload = self.zone.journal.upload(self.kept)
-            assert upload is not None, "a memory is kept with an upload"
-            self.train_ahead(rounds.rounds[self.kept], upload)
+        """The steps that go on from the memory in hand, begun anew after a crash; None if there are none."""
+        if self.kept is None or (self._ahead is not None and self._ahead.after == self.kept):
+            return self._ahead
+        upload = self.zone.journal.upload(self.kept)
+        assert upload is not None, "a memory is kept with an upload"
+        if self.base is None or not self.zone.blobs.has(self.base):
+            return None  # the steps are lost, which costs speed alone
+        self._train_ahead(rounds.rounds[self.kept], upload, self.zone.read_model(self.base))
         return self._ahead
 
     def wait_ahead(self) -> None:
@@ -131,29 +139,49 @@ class Active:
         zone, upload = self.zone, self.zone.journal.upload(this.id)
         if upload is None or self.kept == this.id:
             return
-        before, self.memory, self.kept = self.memory, upload.memory, this.id
+        before = {self.memory, self.base} - {None}
+        self.memory, self.kept = upload.memory, this.id
+        self.base = this.body.model if self._goes_ahead(this) else None
         progress = zone.journal.progress(self.run.id)
-        if before not in {None, self.memory, progress and progress.memory}:
-            zone.blobs.delete(before)
+        needed = {self.memory, self.base, self.digest, self.run.plan.initial}
+        self._delete(before - needed - ({progress.model, progress.memory, progress.base} if progress else set()))
 
-    def snapshot(self, *, is_last: bool) -> None:
-        """Store where the run is, so that a restart begins here; what came before is needed no more.
+    def go_on(self, this: Round, model: Model, digest: Digest) -> None:
+        """Take over the model that a round made, and store where the run is when that is due.
 
         A large model is stored less often; a restart then reads the logged sums since, which is quick.
         """
-        is_large = sum(tensor.nbytes for tensor in self.model.values()) >= _LARGE_MODEL_BYTES
+        is_last = this.done + 1 >= self.run.plan.rounds
+        is_large = sum(tensor.nbytes for tensor in model.values()) >= _LARGE_MODEL_BYTES
+        is_due = is_last or not is_large or (self.number + 1) % _LARGE_MODEL_ROUNDS == 0
+        is_ahead = self._ahead is not None and self._ahead.after == this.id
+        if self.kept == this.id and self.base == self.digest and (is_due or not is_ahead):
+            self.zone.store_model(self.model)  # from which steps would have to be taken again
+        self.model, self.digest, self.number, self.outcome = model, digest, self.number + 1, None
         if is_large:
             trim_heap()
-        if is_large and not is_last and self.number % _LARGE_MODEL_ROUNDS:
-            return
-        zone = self.zone
-        before = zone.journal.progress(self.run.id)
+        if is_due:
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Store where the run is, so that a restart begins here; what came before is needed no more."""
+        zone, before = self.zone, self.zone.journal.progress(self.run.id)
         zone.store_model(self.model)
         memory = self.memory or zone.store_model({})
-        zone.journal.record_progress(self.run.id, Progress(self.number, self.digest, memory, self.kept or Digest("")))
-        for digest in (before.model, before.memory) if before else ():
-            if digest not in {self.digest, memory, self.run.plan.initial}:
-                zone.blobs.delete(digest)
+        kept, base = self.kept or Digest(""), self.base or Digest("")
+        zone.journal.record_progress(self.run.id, Progress(self.number, self.digest, memory, kept, base))
+        old = {before.model, before.memory, before.base} if before else set()
+        self._delete(old - {self.digest, memory, base, self.run.plan.initial})
+
+    def _goes_ahead(self, this: Round) -> bool:
+        """Whether the recipe takes steps after its vector of a round."""
+        recipe = self.prepared.recipe
+        return this.done + 1 < self.run.plan.rounds and isinstance(recipe, Overlapping) and recipe.ahead > 0
+
+    def _delete(self, digests: Collection[Digest | None]) -> None:
+        for digest in digests:
+            if digest:
+                self.zone.blobs.delete(digest)
 
     def close(self) -> None:
         """Let go of the program, which ends steps that go on ahead."""

@@ -61,6 +61,7 @@ _PROGRESS: Final = Table(
     Column("model", String, nullable=False),
     Column("memory", String, nullable=False),
     Column("kept", String, nullable=False),
+    Column("base", String, nullable=False),
 )
 
 
@@ -73,6 +74,7 @@ class Progress:
         model: digest of the model that round starts from.
         memory: digest of what the recipe keeps from round to round.
         kept: the round with whose vector it was kept; empty if there was none.
+        base: digest of the model that this round began from, where it is still needed; empty if not.
 
     """
 
@@ -80,6 +82,7 @@ class Progress:
     model: Digest
     memory: Digest
     kept: Digest
+    base: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,11 @@ class Journal:
         """How far a run was when this was last recorded."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_PROGRESS).where(_PROGRESS.c.run == run)).first()
-        return None if row is None else Progress(row.number, Digest(row.model), Digest(row.memory), Digest(row.kept))
+        return (
+            None
+            if row is None
+            else Progress(row.number, Digest(row.model), Digest(row.memory), Digest(row.kept), Digest(row.base))
+        )
 
     def record_progress(self, run: Digest, progress: Progress) -> None:
         """Remember how far a run is; the model must be stored before."""
@@ -190,6 +197,7 @@ class Journal:
             "model": progress.model,
             "memory": progress.memory,
             "kept": progress.kept,
+            "base": progress.base,
         }
         statement = upsert(_PROGRESS).values(run=run, **values)
         with transaction(self._engine) as connection:

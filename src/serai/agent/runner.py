@@ -242,8 +242,7 @@ class Runner:
             return False
         if zone.member in this.summed or goes_on(active.prepared.recipe):
             active.keep_memory(this)
-        active.model, active.digest, active.number, active.outcome = model, digest, active.number + 1, None
-        active.snapshot(is_last=job.is_last(this.done))
+        active.go_on(this, model, digest)
         upload = zone.journal.upload(this.id) if zone.member in this.summed else None
         if upload is not None:
             zone.blobs.delete(upload.blob)
@@ -291,7 +290,7 @@ class Runner:
     def _finish(self, run: Run, view: View, active: Active) -> None:
         zone, plan = self._zone, run.plan
         if not zone.blobs.has(active.digest):
-            active.snapshot(is_last=True)
+            active.snapshot()
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
@@ -322,6 +321,7 @@ class Runner:
                 number=progress.number,
                 memory=progress.memory,
                 kept=progress.kept or None,
+                base=progress.base or None,
             )
         else:
             digest = zone.store_model(prepared.recipe.initial())

@@ -174,9 +174,7 @@ def test_of_a_round_only_the_steps_not_taken_ahead_are_left():
 
 def test_steps_ahead_and_the_rest_see_the_rows_that_the_round_would_have_seen():
     taken, usual = Bloc(ahead="10"), Bloc()
-    batches = [
-        list(islice(bloc.recipe._batches(bloc.model, DATA[0], bloc.context(0)), 20)) for bloc in (taken, usual)
-    ]
+    batches = [list(islice(bloc.recipe._batches(bloc.model, DATA[0], bloc.context(0)), 20)) for bloc in (taken, usual)]
     assert all(np.array_equal(one, other) for (one, _), (other, _) in zip(*batches, strict=True))
     # Where no global step lies between and the member goes on from all of its own update,
     # the model is the same to a rounding as if nothing was taken ahead.
