@@ -53,7 +53,7 @@ def contribute(home, source, equipment):
     program = Programs(settings, home).open(source)
     try:
         context = Context(round=0, seed=bytes(32), member=MemberId("bern"))
-        return program.recipe.contribute(program.recipe.initial(), rows(), context)
+        return program.recipe.contribute(program.recipe.initial(), rows(), context)[0 : program.recipe.length]
     finally:
         program.close()
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
+from serai.agent.answered import Answered, read_vector
 from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
 from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Codec
@@ -29,7 +30,6 @@ from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.recipes.equipment import DEFAULTS, Equipment
-from serai.recipes.frames import Outbox
 from serai.recipes.registry import RECIPES, build
 from serai.training.methods import FIGURES, Context, Data, Overlapping, Piecewise, Recipe, TwoPhased, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
@@ -48,7 +48,6 @@ _FIRST_REST_S: Final = 5.0
 _LONGEST_REST_S: Final = 600.0
 _SLACK_BYTES: Final = 2**24
 _LARGEST_START_BYTES: Final = 2**36  # what a foreign recipe may start from; takes room only as it is written
-_PIECE: Final = 2**18
 _COUNT_NAME: Final = re.compile(r"[A-Za-z0-9_./@-]{1,64}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _log = logging.getLogger(__name__)
@@ -288,7 +287,7 @@ class Confined:
         answer = self._ask(Call(message={"call": "initial"}, capacity=_LARGEST_START_BYTES))
         return self._checked(lambda: read_model(answer.outbox.view(0)))
 
-    def contribute(self, model: Model, data: Data, context: Context) -> "Answered":
+    def contribute(self, model: Model, data: Data, context: Context) -> Answered:
         """What this member adds to the sum; ``context`` is changed as the recipe changed its copy.
 
         Figures of a foreign recipe are dropped: in numbers of its choice it could spell out a row.
@@ -301,7 +300,7 @@ class Confined:
         about = self._about()
         length = about.last_length if context.is_last else about.length
         answer = self._ask(_training("contribute", model, context, 8 * length))
-        vector = self._checked(lambda: _vector(answer, length))
+        vector = self._checked(lambda: read_vector(answer, length))
         self._keep(answer, 1, context)
         if self.ours is not None:
             context.figures.update(self._checked(lambda: _figures(answer.message.get("figures"))))
@@ -453,33 +452,6 @@ class Confined:
             raise
 
 
-class Answered:
-    """A vector where the worker put it, read stretch by stretch.
-
-    Args:
-        outbox: its first part holds the vector.
-        length: number of values.
-        dtype: theirs.
-
-    """
-
-    def __init__(self, outbox: Outbox, length: int, dtype: np.dtype[Any]) -> None:
-        self._outbox = outbox
-        self.shape = (length,)
-        self.dtype = dtype
-
-    def __getitem__(self, place: slice) -> Vector:
-        """A copy of a stretch; ``place`` has both ends and no step.
-
-        Raises:
-            Malformed: the file is shorter than the worker says.
-
-        """
-        values: Vector = np.empty(place.stop - place.start, self.dtype)
-        self._outbox.read(0, place.start * self.dtype.itemsize, values)
-        return values
-
-
 class _Rest:
     """How long a recipe is left alone after trouble.
 
@@ -514,29 +486,6 @@ class _Rest:
             self._span_s = min(max(2 * self._span_s, _FIRST_REST_S), _LONGEST_REST_S)
             self._until_s = self._clock() + self._span_s
             raise
-
-
-def _vector(answer: Answer, length: int) -> Answered:
-    """A vector out of an answer: of the declared length, each value finite.
-
-    Raises:
-        Malformed: it is not.
-
-    """
-    dtype = answer.message.get("dtype")
-    if dtype not in {"float32", "float64"} or len(answer.outbox) != 2:
-        raise Malformed("recipe-vector", f"expected a vector of floats and a memory, got {str(dtype)[:80]}")
-    expected = length * np.dtype(dtype).itemsize
-    if answer.outbox.size(0) != expected:
-        raise Malformed(
-            "recipe-vector",
-            f"expected a vector of {length} values ({expected} bytes), got {answer.outbox.size(0)} bytes",
-        )
-    vector = Answered(answer.outbox, length, np.dtype(dtype))
-    for start in range(0, length, _PIECE):
-        if not np.isfinite(vector[start : min(start + _PIECE, length)]).all():
-            raise Malformed("recipe-vector", f"a value from place {start} on is not a finite number")
-    return vector
 
 
 def _training(call: str, model: Model, context: Context, answer_bytes: int = 0) -> Call:

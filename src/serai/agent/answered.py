@@ -1,0 +1,62 @@
+"""A vector where a worker has put it: checked once, and read stretch by stretch as it is quantised."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from serai.agent.sandbox import Answer
+from serai.errors import Malformed
+from serai.recipes.frames import Outbox
+from serai.training.methods import Vector
+
+_PIECE: Final = 2**18  # values looked at at a time
+
+
+class Answered:
+    """A vector where the worker put it, read stretch by stretch.
+
+    Args:
+        outbox: its first part holds the vector.
+        length: number of values.
+        dtype: theirs.
+
+    """
+
+    def __init__(self, outbox: Outbox, length: int, dtype: np.dtype[Any]) -> None:
+        self._outbox = outbox
+        self.shape = (length,)
+        self.dtype = dtype
+
+    def __getitem__(self, place: slice) -> Vector:
+        """A copy of a stretch; ``place`` has both ends and no step.
+
+        Raises:
+            Malformed: the file is shorter than the worker says.
+
+        """
+        values: Vector = np.empty(place.stop - place.start, self.dtype)
+        self._outbox.read(0, place.start * self.dtype.itemsize, values)
+        return values
+
+
+def read_vector(answer: Answer, length: int) -> Answered:
+    """A vector out of an answer: of the declared length, each value finite.
+
+    Raises:
+        Malformed: it is not.
+
+    """
+    dtype = answer.message.get("dtype")
+    if dtype not in {"float32", "float64"} or len(answer.outbox) != 2:
+        raise Malformed("recipe-vector", f"expected a vector of floats and a memory, got {str(dtype)[:80]}")
+    expected = length * np.dtype(dtype).itemsize
+    if answer.outbox.size(0) != expected:
+        raise Malformed(
+            "recipe-vector",
+            f"expected a vector of {length} values ({expected} bytes), got {answer.outbox.size(0)} bytes",
+        )
+    vector = Answered(answer.outbox, length, np.dtype(dtype))
+    for start in range(0, length, _PIECE):
+        if not np.isfinite(vector[start : min(start + _PIECE, length)]).all():
+            raise Malformed("recipe-vector", f"a value from place {start} on is not a finite number")
+    return vector
