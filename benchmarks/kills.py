@@ -325,17 +325,17 @@ def trials(options: argparse.Namespace) -> Iterator[Trial]:
                     break
 
 
-def print_results(found: list[Trial]) -> None:
+def print_results(found: list[Trial], what: str) -> None:
     """The trials as results to record."""
     count, held = len(found), sum(trial.holds for trial in found)
-    name = f"kill -9 of any process at a random moment, {count} trials: same final digest"
+    name = f"kill -9 of {what} at a random moment, {count} trials: same final digest"
     lost = sum(trial.opened - trial.finished for trial in found)
     rows = (
         (name, held, f"of {count}", f"{count} of {count}", held == count),
         (f"{name}: rounds that failed", lost, f"of {count * ROUNDS}", "none", lost == 0),
     )
-    for what, value, unit, promised, holds in rows:
-        row = {"issue": 3, "name": what, "value": value, "unit": unit, "bar": promised, "holds": holds}
+    for title, value, unit, promised, holds in rows:
+        row = {"issue": 3, "name": title, "value": value, "unit": unit, "bar": promised, "holds": holds}
         print(json.dumps({**row, "peer": "", "limit": ""}), flush=True)
 
 
@@ -354,7 +354,7 @@ def main() -> int:
         line = json.dumps({**asdict(trial), "holds": trial.holds, "load": round(os.getloadavg()[0], 1)})
         print(line, file=sys.stderr if options.results else sys.stdout, flush=True)
     if options.results:
-        print_results(found)
+        print_results(found, f"any {options.only or 'process'}")
     return 0 if all(trial.holds for trial in found) else 1
 
 

@@ -33,6 +33,11 @@ def with_dates(text: str) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """A member's words, fit for a terminal: what would move its cursor or colour its text becomes U+FFFD."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def emit(value: Any, text: str, *, as_json: bool) -> None:
     """Print a verb's answer: ``text`` for people, ``value`` for programs."""
     if as_json:

@@ -11,7 +11,7 @@ from rich.text import Text
 from serai.agent.reports import look
 from serai.agent.session import Session
 from serai.aggregation.state import Stage
-from serai.cli.output import count, short
+from serai.cli.output import count, printable, short
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
 from serai.reports.course import Course, RoundCourse, Status
@@ -62,7 +62,7 @@ def facts_of(course: Course) -> Iterator[Fact]:
     for this in course.rounds:
         for member, part in this.parts.items():
             if part.has_uploaded:
-                figures = dict(part.figures)
+                figures = dict(sorted(part.figures.items()))  # in the same words, whoever looks
                 yield _fact(
                     course, "upload", round=this.number, member=member, sent_bytes=part.sent_bytes, figures=figures
                 )
@@ -76,7 +76,8 @@ def facts_of(course: Course) -> Iterator[Fact]:
                 objections=list(this.objectors),
                 why=this.why,
             )
-    for model, evaluations in [*course.others.items(), *([(course.model, course.evaluations)] if course.model else [])]:
+    evaluated = {**course.others, **({course.model: course.evaluations} if course.model else {})}
+    for model, evaluations in evaluated.items():
         for member, counts in evaluations.items():
             yield _fact(course, "evaluation", model=model, member=member, counts=dict(counts))
     if course.status in {Status.FINISHED, Status.CANCELLED, Status.HALTED}:
@@ -94,7 +95,7 @@ def screen(course: Course, *, answers: bool = True) -> RenderableType:
 
     """
     tallies = tallies_of(course)
-    lines = [Text(line, overflow="fold") for line in _head(course)]
+    lines = [Text(printable(line), overflow="fold") for line in _head(course)]
     if not answers:
         lines.append(Text("The center does not answer; asking again.", style="yellow"))
     return Group(*lines, Text(), _table({str(member): tally for member, tally in tallies.items()}))
@@ -118,17 +119,19 @@ def _head(course: Course) -> Iterator[str]:
     yield f"{plan.title} ({short(course.run.id)}), {course.status.value}: {_progress(course)}"
     if course.why:
         yield course.why
-    shared = [("effective step", shared_value(course, "gain")), ("rho", shared_value(course, "rho"))]
-    told = [f"{name} {number(value)}" for name, value in shared if value is not None]
-    objectors = sorted({member for this in course.rounds[-1:] for member in this.objectors})
-    told += [f"{', '.join(objectors)} object to the last sum"] if objectors else []
-    told += (
-        [f"{count(len(course.failed), 'round')} failed, the last because {course.failed[-1].why}"]
-        if course.failed
-        else []
-    )
-    if told:
-        yield "; ".join(told)
+    if told := "; ".join(_told(course)):
+        yield told
+
+
+def _told(course: Course) -> Iterator[str]:
+    for name, curve in (("effective step", "gain"), ("rho", "rho")):
+        value = shared_value(course, curve)
+        if value is not None:
+            yield f"{name} {number(value)}"
+    if course.rounds and (objectors := course.rounds[-1].objectors):
+        yield f"{', '.join(objectors)} object to the last sum"
+    if failed := course.failed:
+        yield f"{count(len(failed), 'round')} failed, the last because {failed[-1].why}"
 
 
 def _progress(course: Course) -> str:

@@ -68,6 +68,12 @@ def test_objections_to_the_last_sum_are_named(course):
     )
 
 
+def test_words_of_members_do_not_move_the_cursor(course):
+    text = shown(replace(course, why="\x1b[2Jgone\r\x9b1A"))
+    assert "\N{REPLACEMENT CHARACTER}[2Jgone\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}1A" in text
+    assert "\x1b" not in text
+
+
 def test_a_center_that_does_not_answer_is_said(course):
     assert "does not answer" in shown(course, answers=False)
     assert "does not answer" not in shown(course)
