@@ -2,7 +2,7 @@
 
 How a member trains: ``lr``, the peak; ``steps`` a round, unless the round's opening says how many; ``rounds``
 of the run, as many as the plan has; ``warm_steps``, over which the rate rises; ``ahead``, steps of the next
-round that a member takes while its vector travels.
+round that a member takes while its vector travels: of ``steps``, and in proportion of a round that has others.
 
 What travels: ``levels`` (L: a digit is -L to L), ``quantile_step`` (in root mean squares; the best
 one for normal updates unless given), ``feedback`` (``yes`` or ``no``); ``fragments``, parts of the model
@@ -46,7 +46,7 @@ class Pace:
         steps: H, local steps a round, unless its opening says how many.
         rounds: of the whole run, at whose end the rate has fallen to a tenth.
         warm: steps over which the rate rises, counted over the whole run in rounds of ``steps``.
-        ahead: steps of the next round that are taken while a vector travels.
+        ahead: of so many steps, those of the next round that are taken while a vector travels.
 
     """
 
@@ -176,15 +176,16 @@ class Rounds:
         return vector
 
     def train_ahead(self, model: Model, context: Context, train: Train) -> None:
-        """Take the first steps of the next round from where this member stood when its vector left.
+        """Take the first steps of the next round from where the joint model is likely to be.
 
         Raises:
             Refused: the local model is not finite.
 
         """
-        count = min(self._pace.ahead, self._steps(context))
+        whole = self._steps(context)
+        count = self._pace.ahead * whole // self._pace.steps
         if count and not Offsets(context).ahead[0]:
-            steps = Steps(0, self._pace.rates(rounds_in(model) + 1, self._steps(context))[:count])
+            steps = Steps(0, self._pace.rates(rounds_in(model) + 1, whole)[:count])
             local, loss = train(self._lowcomm.begin_ahead(model, context), steps)
             self._lowcomm.keep_ahead(model, local, context, count, loss)
 

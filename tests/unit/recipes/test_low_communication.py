@@ -189,6 +189,13 @@ def test_steps_ahead_and_the_rest_see_the_rows_that_the_round_would_have_seen():
     np.testing.assert_allclose(first["lowcomm/offset"], second["lowcomm/offset"], atol=1e-6)
 
 
+def test_a_member_with_more_steps_takes_more_of_them_ahead():
+    bloc = Bloc(ahead="8")
+    bloc.round(steps=(32, 16, 1))
+    taken = [int(member.memory["inner/step"][0]) for member in bloc.members]
+    assert taken == [32 + 16, 16 + 8, 1], "half of each"
+
+
 def test_a_round_shorter_than_what_was_taken_ahead_needs_no_more_steps():
     bloc = Bloc(ahead="16")
     bloc.round()
