@@ -100,7 +100,7 @@ def _release(bloc, run):
         title="A model",
         card=model,
         license="Apache-2.0",
-        evaluations=tuple(state.analytics.evaluations),
+        evaluations=tuple(state.analytics.by_model[run, model].values()),
     )
 
 

@@ -31,6 +31,7 @@ from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
 from serai.transport.client import HttpCenter
 
+TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
 LAZY_WAIT_S: Final = 1.0  # how long a head that nobody waits for stays without this member's cosignature
 _MASK_THREADS: Final = 4  # more only wait for the one that hashes and writes
@@ -127,7 +128,8 @@ class Agent:
             except (Unavailable, OSError) as error:
                 patience.wait(str(error))
             else:
-                view = self.zone.mirror.wait(view, NEWS_WAIT_S)
+                # What stood in the way may pass without any news: a worker that died, a file that comes back.
+                view = self.zone.mirror.wait(view, TROUBLE_WAIT_S if runner.has_trouble else NEWS_WAIT_S)
 
 
 class Follower:

@@ -69,6 +69,11 @@ class Runner:
         self._troubles: dict[Digest, str] = {}
         self._reports = Reports(zone.settings.home, zone.member)
 
+    @property
+    def has_trouble(self) -> bool:
+        """Whether something stands in the way of a run."""
+        return bool(self._troubles)
+
     def work(self, view: View) -> None:
         """Do what the view calls for, for every run; what fails for one does not stop another.
 
