@@ -1,15 +1,18 @@
 """How much of their time members compute, over links of 300 ms, 10 Mbit/s and 1 % loss.
 
 Usage: python benchmarks/netem.py [--members 2] [--rtt-ms 300] [--mbit 10] [--loss 0.01] [--congestion bbr]
-                                  [--link auto] [--probe-steps 10] [--rounds 4] [--results]
+                                  [--link auto] [--rounds 7] [--results]
 
 Makes a network namespace for the center and one for each member, links between
 them (``links``), and a bloc of real processes in them, of which members only dial
-out. They train the ``language_model`` recipe on synthetic text, twice: first with a
-few local steps a round, to measure the step, the bytes and the waiting; then
-with H from ``serai.training.pace``, planned for 90 % compute utilisation. What is
-reported is the share of a round's wall time in which a member's recipe ran: of the
-member that computes longest, which the link alone keeps waiting, and of the mean.
+out. They train the ``language_model`` recipe on synthetic text, in two runs: one in
+which members wait for each exchange, which may take a tenth of a round, and one
+in which they train on meanwhile. Nobody sets the number of local steps: members
+measure their steps and their exchange, say so in the log, and the openings of the
+rounds follow (``training.state.steps_of``). The first rounds, in which that is found
+out, are not counted. What is reported is the share of the counted rounds' wall time
+in which a member's recipe ran: of the member that computes longest, which the
+link alone keeps waiting, and of the mean.
 
 Needs root, iproute2, PyTorch, and netem in the kernel or /dev/net/tun; without
 them it says what is missing and measures nothing. Nothing of this machine's
@@ -33,53 +36,61 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from exchange import cpu_s, opened
+from exchange import opened
 from links import Links, Shape, inside, obstacle_to, run
+from serai.aggregation.state import Round, current_round, find_round
 from serai.kernel.ids import Digest
-from serai.recipes.registry import build
 from serai.testing.processes import ProcessBloc
-from serai.training.pace import Link, Overheads, exchange_s, steps_per_round, utilisation
+from serai.training.statements import Pace
 from trees import children_by_parent, tree
 
 MODEL = {"width": "128", "layers": "4", "heads": "4", "context": "64", "batch": "8"}
 SAMPLE_S = 0.02
 DOCUMENTS, WORDS = 400, 120  # of each member
-ROUND_TRIPS = 6.0
-"""Requests of a round that wait for each other: news, upload, its announcement, news, release, result."""
+UNCOUNTED = 4  # rounds in which members find their pace
+BAR = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way to train over the link.
+
+    Attributes:
+        name: in the results.
+        ahead: whether members train on while their vectors travel.
+        pace: how local steps follow from what members measured.
+
+    """
+
+    name: str
+    ahead: bool
+    pace: Pace
+
+
+ARMS = (
+    Arm(name="waiting for each sum", ahead=False, pace=Pace(exchange_permille=100, least=8, most=100_000)),
+    Arm(name="training on while vectors travel", ahead=True, pace=Pace(exchange_permille=500, least=8, most=100_000)),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Means of a run's rounds but the first and, for each, of the members.
+    """Means of a run's counted rounds and, for each, of the members.
 
     Attributes:
-        steps: H.
+        steps: local steps a round, of each member.
         round_s: from the opening of a round to that of the next.
-        computing_s: of it, the recipe runs.
-        busiest_s: of it, the recipe of the member runs that computes longest; the others wait for it too.
-        cpu_s: processor time that a member's recipe used; less than the time it ran where others wanted the cores.
+        shares: of it, each member's recipe runs.
         bytes_up: a member sends.
         bytes_down: a member receives.
 
     """
 
-    steps: int
+    steps: Sequence[int]
     round_s: float
-    computing_s: float
-    busiest_s: float
-    cpu_s: float
+    shares: Sequence[float]
     bytes_up: float
     bytes_down: float
-
-    @property
-    def share(self) -> float:
-        """Compute utilisation."""
-        return self.computing_s / self.round_s
-
-    @property
-    def step_s(self) -> float:
-        """A local step at its quickest here: a plan made while the machine is busy must hold when it is not."""
-        return min(self.computing_s, self.cpu_s) / self.steps
 
 
 class FarBloc(ProcessBloc):
@@ -179,12 +190,6 @@ def device_bytes(members: int) -> tuple[float, float]:
     return up / members, down / members
 
 
-def recipe_cpu_s(bloc: FarBloc) -> float:
-    """Processor time that the recipes of all members have used so far."""
-    children = children_by_parent()
-    return sum(cpu_s(pid) for member in bloc.members for pid in list(tree(bloc.pid(member), children))[1:])
-
-
 def synthetic_text(seed: int) -> str:
     """Documents of made-up words."""
     chance = random.Random(seed)  # noqa: S311  # text to train on guards nothing
@@ -192,97 +197,81 @@ def synthetic_text(seed: int) -> str:
     return "\n\n".join(" ".join(chance.choices(words, k=WORDS)) for _ in range(DOCUMENTS))
 
 
-def measure(bloc: FarBloc, agreement: Digest, steps: int, rounds: int) -> Measured:
+def measure(bloc: FarBloc, agreement: Digest, arm: Arm, rounds: int) -> Measured:
     """One run."""
-    params = {**MODEL, "steps": str(steps), "rounds": str(rounds), "evaluated_bytes": "4096"}
-    members = len(bloc.members)
-    planned = bloc.train(agreement, "language_model", rounds, params)
-    session = bloc.session(bloc.members[0])
+    params = {
+        **MODEL,
+        "steps": "8",
+        "ahead": "8" if arm.ahead else "0",
+        "rounds": str(rounds),
+        "evaluated_bytes": "4096",
+    }
+    planned = bloc.train(agreement, "language_model", rounds, params, pace=arm.pace)
+    session, members = bloc.session(bloc.members[0]), len(bloc.members)
     starts: list[float] = []
     moved: list[tuple[float, float]] = []
-    used: list[float] = []
     with Watch([bloc.pid(member) for member in bloc.members]) as watch:
         while len(starts) < rounds:
             state = session.mirror.follow(session.center, session.mirror.view.size, 10.0).state
             if opened(state.rounds, planned) > len(starts):
                 starts.append(time.monotonic())
                 moved.append(device_bytes(members))
-                used.append(recipe_cpu_s(bloc) / members)
+                this = current_round(state.rounds, planned)
+                print(
+                    f"{arm.name}: round {len(starts) - 1}, {this and dict(this.body.steps)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
         bloc.wait_for_model(planned, 600)
-    counted, round_s = rounds - 2, (starts[-1] - starts[1]) / (rounds - 2)
-    shares = watch.shares(starts[1], starts[-1])
+    counted = rounds - 1 - UNCOUNTED  # nothing is trained ahead of the last round's sum
+    first, last = this_round(bloc, planned, UNCOUNTED), -1
     return Measured(
-        steps=steps,
-        round_s=round_s,
-        computing_s=round_s * statistics.fmean(shares),
-        busiest_s=round_s * max(shares),
-        cpu_s=(used[-1] - used[1]) / counted,
-        bytes_up=(moved[-1][0] - moved[1][0]) / counted,
-        bytes_down=(moved[-1][1] - moved[1][1]) / counted,
+        steps=[first.body.steps[member] for member in bloc.members],
+        round_s=(starts[last] - starts[UNCOUNTED]) / counted,
+        shares=watch.shares(starts[UNCOUNTED], starts[last]),
+        bytes_up=(moved[last][0] - moved[UNCOUNTED][0]) / counted,
+        bytes_down=(moved[last][1] - moved[UNCOUNTED][1]) / counted,
     )
+
+
+def this_round(bloc: FarBloc, run: Digest, number: int) -> Round:
+    """A round by its number."""
+    found = find_round(bloc.state().rounds, run, number)
+    assert found is not None
+    return found
 
 
 def measure_inside(options: argparse.Namespace) -> None:
     """The part that runs in the center's namespace."""
-    link = Link(
-        up_bps=options.mbit * 1e6,
-        down_bps=options.mbit * 1e6,
-        rtt_s=options.rtt_ms / 1e3,
-        loss=options.loss,
-        is_loss_bound=options.congestion != "bbr",
-    )
-    overheads = Overheads(round_trips=ROUND_TRIPS)
     texts = {f"m{number}": synthetic_text(number) for number in range(options.members)}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with FarBloc(folder, texts, options.spaces, options.addresses) as bloc:
-            agreement = bloc.agree()
-            short = measure(bloc, agreement, options.probe_steps, options.rounds)
-            steps = steps_per_round(short.bytes_up, short.bytes_down, link, short.step_s, overheads)
-            print(f"H = {steps} from a step of {short.step_s:.3f} s", file=sys.stderr, flush=True)
-            long = measure(bloc, agreement, steps, options.rounds)
-    upload_bytes = (
-        build("language_model", {**MODEL, "steps": "1", "rounds": "1"}, {}).codec(options.members).upload_bytes
-    )
-    planned = exchange_s(short.bytes_up, short.bytes_down, link, overheads)
-    what = {"upload_bytes": upload_bytes, "step_s": short.step_s, "planned_wait_s": planned, "load": os.getloadavg()[0]}
-    if options.results:
-        print_results(options, [short, long], what)
-        return
-    for found in (short, long):
-        wait_s = found.round_s - found.computing_s
-        row = {
-            name: getattr(found, name)
-            for name in ("steps", "round_s", "computing_s", "busiest_s", "cpu_s", "bytes_up", "bytes_down")
-        }
-        said = {"utilisation": found.share, "wait_s": wait_s, **row, **what}
-        print(json.dumps({key: round(value, 4) for key, value in said.items()}), flush=True)
+    with tempfile.TemporaryDirectory() as name, FarBloc(Path(name), texts, options.spaces, options.addresses) as bloc:
+        agreement = bloc.agree()
+        for arm in ARMS:
+            print_found(options, arm, measure(bloc, agreement, arm, options.rounds))
 
 
-def print_results(options: argparse.Namespace, found: Sequence[Measured], what: dict[str, float]) -> None:
-    """Both runs as results to record."""
+def print_found(options: argparse.Namespace, arm: Arm, found: Measured) -> None:
+    """An arm as results to record."""
     link = f"{options.rtt_ms:g} ms, {options.mbit:g} Mbit/s, {options.loss:.0%} loss, {options.congestion}"
-    for run_found, bar in zip(found, (None, 0.9), strict=True):
-        wait_s = run_found.round_s - run_found.busiest_s
-        ideal = utilisation(run_found.steps, what["step_s"], what["planned_wait_s"] / 2)
-        name = f"compute utilisation over {link}, K={options.members}, H={run_found.steps}"
-        limit = f"{ideal:.3f} with {(run_found.bytes_up + run_found.bytes_down) / 1e6:.2f} MB at the link's rate"
-        rows = [
-            (f"{name}, busiest member", run_found.busiest_s / run_found.round_s, bar, limit),
-            (f"{name}, mean of the members", run_found.share, None, limit),
-        ]
-        for what_found, value, most, bound in rows:
-            result = {
-                "issue": 3,
-                "name": what_found,
-                "value": round(value, 4),
-                "unit": f"of a round of {run_found.round_s:.1f} s ({wait_s:.1f} s for exchange)",
-                "bar": f"at least {most:.0%}" if most else "",
-                "holds": value >= most if most else None,
-                "peer": "",
-                "limit": bound,
-            }
-            print(json.dumps(result), flush=True)
+    setting = f"{arm.name}, H={'/'.join(map(str, found.steps))} derived, rounds of {found.round_s:.1f} s"
+    megabytes = (found.bytes_up + found.bytes_down) / 1e6
+    wire_s = 8 * megabytes / options.mbit
+    limit = f"{megabytes:.2f} MB at the link's rate: {wire_s:.1f} s a round; load {os.getloadavg()[0]:.1f}"
+    for what, share, is_bound in (
+        ("busiest member", max(found.shares), True),
+        ("mean", statistics.fmean(found.shares), False),
+    ):
+        row = {
+            "issue": 3,
+            "name": f"compute utilisation over {link}, K={options.members}, {setting}, {what}",
+            "value": round(share, 4),
+            "unit": "of a round",
+            "bar": "at least 90 %" if is_bound else "",
+            "holds": share >= BAR if is_bound else None,
+            "peer": "",
+            "limit": limit,
+        }
+        print(json.dumps(row), flush=True)
 
 
 def pick_link(wanted: str) -> str | None:
@@ -304,8 +293,7 @@ def main() -> int:
     parser.add_argument("--loss", type=float, default=0.01, help="share of packets, each way")
     parser.add_argument("--congestion", choices=["bbr", "cubic", "reno"], default="bbr", help="of TCP at both ends")
     parser.add_argument("--link", choices=["auto", "netem", "program"], default="auto")
-    parser.add_argument("--probe-steps", type=int, default=10, help="local steps a round of the first run")
-    parser.add_argument("--rounds", type=int, default=4, help="at least 3; the first is not counted")
+    parser.add_argument("--rounds", type=int, default=7, help="at least 6; the first four and the last are not counted")
     parser.add_argument("--results", action="store_true", help="print results to record")
     parser.add_argument("--spaces", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--addresses", nargs="+", help=argparse.SUPPRESS)
