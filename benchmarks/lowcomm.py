@@ -31,7 +31,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from corpora import Corpus, load_corpora
 from serai.aggregation.codec import Block, Codec, Encoder, Vector, decode, encode
 from serai.aggregation.exchange import masked_chunks, read_total, sum_chunks
 from serai.aggregation.masking import Release, Roster, leftover_masks
@@ -45,6 +44,7 @@ from serai.recipes.low_communication import Pace
 from serai.recipes.transformer import Transformer
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
 from serai.storage.keyring import Keyring
+from serai.testing.corpora import Corpus, load_corpora
 from serai.training.lowcomm import GAIN
 from serai.training.methods import Context, Data
 from serai.training.tensors import Model, model_bytes, read_model

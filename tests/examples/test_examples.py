@@ -27,7 +27,7 @@ def test_the_example_runs_without_a_warning_and_ends_in_its_proof(script, tmp_pa
         check=False,
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": folder},
-        timeout=90,
+        timeout=180,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
