@@ -69,7 +69,7 @@ class Arm:
 
 ARMS = (
     Arm(name="waiting for each sum", ahead=False, pace=Pace(exchange_permille=100, least=8, most=100_000)),
-    Arm(name="training on while vectors travel", ahead=True, pace=Pace(exchange_permille=500, least=8, most=100_000)),
+    Arm(name="training on while vectors travel", ahead=True, pace=Pace(exchange_permille=333, least=8, most=100_000)),
 )
 
 

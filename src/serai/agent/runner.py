@@ -50,7 +50,7 @@ from serai.training.state import Run, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 
-_WAITS: Final = 3  # a round waits about so often for a round trip: for the close, the quorum, the results
+_WAITS: Final = 5  # round trips as long as the release: itself, and the news of close, quorum, releases and results
 _log = logging.getLogger(__name__)
 
 

@@ -26,7 +26,8 @@ class Pace:
 
     Attributes:
         exchange_permille: largest share of training and exchange together that the exchange of
-            the slowest link may take, 1 to 999; 500 where members train on during an exchange.
+            the slowest link may take, 1 to 999; 333 where members train on during an exchange, which
+            then may take half as long again as it usually does.
         least: fewest steps of the fastest member.
         most: most steps of the fastest member.
 

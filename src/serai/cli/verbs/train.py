@@ -52,7 +52,7 @@ FOLDER: Final = click.Path(path_type=Path, file_okay=False)
     metavar="SHARE",
     default="0.1",
     show_default=True,
-    help="With --steps: the exchange takes at most so much of a round; 0.5 where members train ahead.",
+    help="With --steps: the exchange takes at most so much of a round; 0.3 where members train ahead.",
 )
 @click.option(
     "--guard", metavar="SHARE", default="0", help="A member objects to a sum that raises its held-back loss so much."
