@@ -12,7 +12,6 @@ from typing import Final
 from serai.agent.admission import Prepared
 from serai.agent.ahead import Ahead
 from serai.agent.figures import Stopwatch
-from serai.agent.heap import trim_heap
 from serai.agent.journal import Progress, Upload
 from serai.agent.zone import Zone
 from serai.aggregation.state import Round, RoundsState, find_round, share_of
@@ -142,8 +141,6 @@ class Active:
         A large model is stored less often; a restart then reads the logged sums since, which is quick.
         """
         is_large = sum(tensor.nbytes for tensor in self.model.values()) >= _LARGE_MODEL_BYTES
-        if is_large:
-            trim_heap()
         if is_large and not is_last and self.number % _LARGE_MODEL_ROUNDS:
             return
         zone = self.zone
