@@ -13,7 +13,6 @@ from typing import Final
 from serai.agent.admission import Prepared
 from serai.agent.ahead import Ahead
 from serai.agent.figures import Stopwatch
-from serai.agent.heap import trim_heap
 from serai.agent.journal import Progress, Upload
 from serai.agent.zone import Zone
 from serai.aggregation.state import Round, RoundsState, find_round, share_of
@@ -158,8 +157,6 @@ class Active:
         if self.kept == this.id and self.base == self.digest and (is_due or not is_ahead):
             self.zone.store_model(self.model)  # from which steps would have to be taken again
         self.model, self.digest, self.number, self.outcome = model, digest, self.number + 1, None
-        if is_large:
-            trim_heap()
         if is_due:
             self.snapshot()
 

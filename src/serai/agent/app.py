@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from serai.agent.heap import bound_heap
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror, View
 from serai.agent.programs import Programs
@@ -48,6 +49,7 @@ def run(settings: ZoneSettings) -> None:
 
     """
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    bound_heap()
     zone = build(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,21 +1,22 @@
-"""Memory that this process has let go of, given back to the system."""
+"""Memory that is let go of goes back to the system, so that an idle agent holds its model and no more."""
 
 import ctypes
-import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Final
+
+_M_TRIM_THRESHOLD: Final = -1  # malloc.h
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_BYTES: Final = 2**22  # a tensor of a large model, or more; chunks of vectors are below
+_KEPT_BYTES: Final = 2**24
 
 
-def trim_heap() -> None:
-    """Give back what lies free within the heap, where the C library can do that (glibc).
+def bound_heap() -> None:
+    """Give large blocks a place outside the heap, where the C library can do that (glibc); called once, at start.
 
-    It keeps the place of arrays below 32 MiB for later ones; after a model has
-    been replaced that is as much as the model, held for nothing while a worker trains.
+    Left to itself it learns to keep the place of blocks of up to 32 MiB, and
+    twice that at the heap's end: after a model was replaced that is as much as
+    the model, held for nothing while a worker trains.
     """
-    if (trim := _malloc_trim()) is not None:
-        trim(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], Any] | None:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -14,7 +14,6 @@ from serai.agent.active import Active
 from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.figures import has_changed, record
 from serai.agent.gate import let_counts_out, let_vector_out, may_figures_out
-from serai.agent.heap import trim_heap
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -331,7 +330,6 @@ class Runner:
         else:
             digest = zone.store_model(prepared.recipe.initial())
             active = Active(zone=zone, run=run, prepared=prepared, model=read(digest), digest=digest, number=0)
-        trim_heap()
         self._active[run.id] = active
         return active
 
