@@ -29,6 +29,7 @@ from serai.state import KINDS, advance, digest_state
 from serai.storage.keyring import Keyring
 from serai.training.tensors import model_bytes, read_model
 from serai.transport.client import HttpCenter
+from serai.transport.connection import Dialing
 from serai.transport.problems import error_of, problem_of
 from serai.transport.signatures import RequestHead, RequestVerifier, verify_content_digest
 from serai.transport.signatures import parse_signature as parse_request_signature
@@ -428,7 +429,7 @@ def stranger(tmp_path_factory):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     keys = Keyring.create(tmp_path_factory.mktemp("keys") / "zone", [Role.ZONE])
-    client = HttpCenter(f"http://127.0.0.1:{server.server_port}", keys.signer(Role.ZONE), "bern", backoff_s=())
+    client = HttpCenter(f"http://127.0.0.1:{server.server_port}", keys.signer(Role.ZONE), "bern", Dialing(backoff_s=()))
     yield client, said
     client.close()
     server.shutdown()
