@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import serai
-from serai.aggregation.statements import RoundRecover, RoundRelease, RoundResult, RoundUpload
+from serai.aggregation.statements import RoundClose, RoundOpen
 from serai.center.sequencer import Sequencer
 from serai.errors import Conflict, Unavailable
 from serai.kernel.ids import Digest, KeyId, MemberId
@@ -17,7 +17,7 @@ from serai.storage.blobs import BlobStore
 from serai.transport.port import MAX_NEWS_BYTES, MAX_WAIT_S, Health, News
 
 SUBMIT_TIMEOUT_S: Final = 30.0  # a disk that needs longer for one transaction is not usable
-_STEPS: Final = {body.KIND for body in (RoundUpload, RoundRelease, RoundRecover, RoundResult)}
+_URGENT: Final = {RoundOpen.KIND, RoundClose.KIND}
 _STEP: Final = 256  # entries read at once: an entry bundle
 
 
@@ -78,13 +78,13 @@ class CenterService:
         return NewsSizes(head.size, newest.size if newest else 0)
 
     def is_urgent(self) -> bool:
-        """Whether somebody may act on the news of the last batch alone; asked by the log's subscribers.
+        """Whether everybody may act on what came last, at once; asked by the log's subscribers.
 
-        Of the steps that each member takes in a round only the last one matters to the
-        others. An entry that opens or closes a round is another kind, and a new
-        witnessed head comes with no kind at all.
+        So it is with a round that opens or closes, and with a new witnessed head, which
+        comes without a kind. Of the rest, such as ballots or the steps that each member
+        takes in a round, many come together, and only the last one matters to the others.
         """
-        return not self.log.last_kinds or not self.log.last_kinds <= _STEPS
+        return not self.log.last_kinds or not self.log.last_kinds.isdisjoint(_URGENT)
 
     def read_news(self, size: int, witnessed: int) -> News:
         """What is new now, possibly nothing.
