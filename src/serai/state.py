@@ -15,11 +15,12 @@ reason. So the center need not be trusted to keep bad statements out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from immutables import Map
 
@@ -63,6 +64,8 @@ from serai.zones import statements as zone_statements
 from serai.zones.state import ZonesState
 from serai.zones.terms import judge_forms
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -104,7 +107,8 @@ def replay(entries: Iterable[bytes]) -> State:
 def advance(state: State, entry: bytes) -> State:
     """The state after one more entry; a void entry only takes its place and its reason."""
     at = state.now
-    state = replace(state, charter=charter.settle(state.charter, at))  # what time alone has decided
+    settled = charter.settle(state.charter, at)  # what time alone has decided, mostly nothing
+    state = state if settled is state.charter else replace(state, charter=settled)
     said = recognise(state, entry)
     verdict = said if isinstance(said, Denied) else judge(state, said, at)
     if isinstance(verdict, Denied):
@@ -214,9 +218,7 @@ class Jobs(Mapping[Digest, Job]):
 
     def __getitem__(self, run: Digest) -> Job:
         """The job of a run whose agreement is in force, over the members still bound by it."""
-        found = self.state.runs.plans.get(run)
-        mandate = None if found is None else Mandates(self.state, self.at)(found.plan.agreement)
-        job = None if mandate is None else training.job_of(self.state.runs, run, mandate.parties)
+        job = _job(_Same(self.state.charter), _Same(self.state.runs), run, self.at.time_ms)
         if job is None:
             raise KeyError(run)
         return job
@@ -236,6 +238,30 @@ class Jobs(Mapping[Digest, Job]):
         except KeyError:
             return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Same(Generic[T]):
+    """Equal to itself and to nothing that merely looks the same, so that comparing costs nothing."""
+
+    value: T
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+@functools.lru_cache(maxsize=16)  # every entry of a round asks, and neither charter nor runs change within one
+def _job(charter_state: _Same[CharterState], runs: _Same[RunsState], run: Digest, time_ms: int) -> Job | None:
+    found = runs.value.plans.get(run)
+    if found is None:
+        return None
+    at, agreement = Instant(0, time_ms), found.plan.agreement
+    if charter.life_of(charter_state.value, agreement, at) is not Life.IN_FORCE:
+        return None
+    return training.job_of(runs.value, run, charter.parties_of(charter_state.value, agreement, at))
 
 
 def participants_of(state: State, run: Digest) -> frozenset[MemberId]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from serai.agent.settings import DatasetSettings, Feature, FeatureKind, Label, MissingPolicy, ZoneSettings
 from serai.agent.vault import Vault
 from serai.aggregation.ring import Ring
+from serai.center.uploads import parse_content_range
 from serai.errors import Malformed, SeraiError, Unverified
 from serai.kernel.canonical import canonical, parse
 from serai.kernel.envelope import parse_envelope, sign_statement
@@ -27,11 +28,15 @@ from serai.ledger.policy import Witnesses, open_witnessed
 from serai.ledger.tiles import encode_bundle, parse_bundle, parse_tile_path, split_tile
 from serai.state import KINDS, advance, digest_state
 from serai.storage.keyring import Keyring
+from serai.storage.partials import GRID_BYTES, MAX_PIECE_BYTES
 from serai.training.tensors import model_bytes, read_model
 from serai.transport.client import HttpCenter
+from serai.transport.connection import Call, Dialing
 from serai.transport.problems import error_of, problem_of
 from serai.transport.signatures import RequestHead, RequestVerifier, verify_content_digest
 from serai.transport.signatures import parse_signature as parse_request_signature
+from serai.transport.transfers import _pieces
+from serai.transport.wire import UploadReply
 
 FEW = settings(
     max_examples=60,
@@ -403,6 +408,8 @@ def test_a_signature_field_of_any_form_lets_nobody_in(signature_input, signature
         verify_content_digest(head, b"body")
 
 
+RANGE = "bytes 0-7/100"
+GAPS = b'{"whole":false,"size":20000000,"missing":[[0,4194304],[8388608,1048576],[19922944,77056]]}'
 NEWS = b'{"first":0,"entries":["{}","x"],"checkpoint":"a","witnessed":null}'
 
 
@@ -418,6 +425,7 @@ def stranger(tmp_path_factory):
         def do_GET(self):
             self.send_response(said["status"])
             self.send_header("content-length", str(len(said["body"])))
+            self.send_header("content-range", said["range"])
             self.end_headers()
             self.wfile.write(said["body"])
 
@@ -428,7 +436,7 @@ def stranger(tmp_path_factory):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     keys = Keyring.create(tmp_path_factory.mktemp("keys") / "zone", [Role.ZONE])
-    client = HttpCenter(f"http://127.0.0.1:{server.server_port}", keys.signer(Role.ZONE), "bern", backoff_s=())
+    client = HttpCenter(f"http://127.0.0.1:{server.server_port}", keys.signer(Role.ZONE), "bern", Dialing(backoff_s=()))
     yield client, said
     client.close()
     server.shutdown()
@@ -440,12 +448,40 @@ def stranger(tmp_path_factory):
 @given(
     st.sampled_from([200, 200, 200, 206, 302, 404, 500]),
     bent(NEWS) | bent_json(json.loads(NEWS)).map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([RANGE, RANGE, "bytes */9", "bytes 0-7/x", ""]),
 )
-def test_no_answer_of_a_center_surprises_a_zone(stranger, status, body):
+def test_no_answer_of_a_center_surprises_a_zone(stranger, status, body, span):
     client, said = stranger
-    said.update(status=status, body=body)
+    said.update(status=status, body=body, range=span)
     news = only_ours(client.news, 0, 0, 0.0)
     assert news is None or (status == 200 and all(isinstance(entry, bytes) for entry in news.entries))
     part = only_ours(client.read_blob, digest_of(b""), 0, 8)
-    assert part is None or (status == 206 and part == body[:8])
+    assert part is None or (status == 206 and span == RANGE and part == body[:8])
     only_ours(client.health)
+
+
+@FEW
+@given(bent(GAPS) | bent_json(json.loads(GAPS)).map(lambda value: json.dumps(value).encode()))
+def test_no_gaps_that_a_center_names_make_a_zone_send_for_ever(stranger, body):
+    client, said = stranger
+    said.update(status=200, body=body, range="")
+    reply = only_ours(client._connection.json, UploadReply, Call(method="GET", path="/uploads"))
+    spans = only_ours(_pieces, reply.missing, 20_000_000) if reply else None
+    assert spans is None or sum(length for _, length in spans) <= 20_000_000
+
+
+@MORE
+@given(
+    st.text(max_size=40)
+    | bent(b"bytes 0-4194303/9000000").map(lambda data: data.decode(errors="replace"))
+    | st.tuples(*[st.integers(-5, 2**50)] * 3).map(lambda three: "bytes {}-{}/{}".format(*three))
+    | st.tuples(*[st.integers(0, 6)] * 3).map(
+        lambda three: f"bytes {three[0] * 2**20}-{three[1] * 2**20 - 1}/{three[2] * 2**20}"
+    )
+)
+def test_a_content_range_of_any_form_is_a_piece_within_its_blob_or_refused(text):
+    span = only_ours(parse_content_range, text)
+    if span is not None:
+        assert 0 <= span.first < span.first + span.length <= span.total
+        assert span.length <= MAX_PIECE_BYTES
+        assert span.first % GRID_BYTES == 0

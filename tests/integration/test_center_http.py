@@ -25,6 +25,7 @@ from serai.ledger.note import parse_note
 from serai.ledger.policy import Witnesses
 from serai.storage.keyring import Keyring
 from serai.transport.client import HttpCenter
+from serai.transport.connection import Dialing
 from serai.transport.signatures import RequestHead, content_digest, sign_request
 
 ORIGIN = "center.test/log"
@@ -82,8 +83,8 @@ class RunningCenter:
         self.url = url
         self._ready.set()
 
-    def client(self, name=NAMES[0], **settings):
-        return HttpCenter(self.url, self.roll.signers[name], name, **settings)
+    def client(self, name=NAMES[0], **dialing):
+        return HttpCenter(self.url, self.roll.signers[name], name, Dialing(**dialing))
 
     def stop(self):
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -470,7 +471,9 @@ def test_garbage_on_the_socket_does_not_hurt(running, client):
 
 def test_a_silent_address_is_named_with_what_to_check(running):
     port = claim_port("127.0.0.1", 0)
-    client = HttpCenter(f"http://127.0.0.1:{port}", running.roll.signers[NAMES[0]], NAMES[0], backoff_s=(0.01,))
+    client = HttpCenter(
+        f"http://127.0.0.1:{port}", running.roll.signers[NAMES[0]], NAMES[0], Dialing(backoff_s=(0.01,))
+    )
     with pytest.raises(Unavailable, match=f"no center answers at http://127.0.0.1:{port} .*is it running"):
         client.health()
 

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from serai.agent.rounds import release
-from serai.aggregation.audit import verify_round
 from serai.aggregation.codec import Encoder
 from serai.aggregation.masking import Keystreams, Release, leftover_masks
-from serai.aggregation.ring import chunk_bytes
 from serai.aggregation.statements import RoundClose, RoundRelease, RoundResult, RoundUpload
 from serai.errors import Conflict, Refused, Unverified
 from serai.kernel.envelope import parse_envelope
@@ -268,41 +266,6 @@ def test_a_pair_seed_nobody_may_ask_for_is_never_accepted(uploaded):
 
 
 # Sums
-
-
-def close_with_a_bent_sum(story, run):
-    """The center closes with a sum of which one bit is wrong, and keeps that sum; its digest."""
-    bloc = story.bloc
-    bloc.is_careful = False
-    codec = story.run(run).plan.codec
-    this = story.round(run)
-    lanes = codec.ring.zeros(codec.length)
-    for upload in this.uploads.values():
-        codec.ring.add(lanes, lanes_of(story, run, upload.body.blob))
-    lanes[3] ^= 1
-    data = bytes(codec.ring.pack(lanes))
-    bloc.center.put_blob(digest_of(data), data)
-    uploads = {m: upload.body.blob for m, upload in this.uploads.items()}
-    story.operator_says(RoundClose(open=this.id, uploads=uploads, masked_sum=digest_of(data)))
-    return digest_of(data)
-
-
-def test_a_masked_sum_with_one_bit_changed_is_found_by_every_member_and_by_the_audit(uploaded, caplog):
-    story, run = uploaded
-    bloc = story.bloc
-    close_with_a_bent_sum(story, run)
-    with caplog.at_level(logging.WARNING):
-        bloc.settle()
-    this = story.round(run, 0)
-    assert this.is_released
-    assert not this.results, "no member takes a step from a sum that is not one"
-    found = "the masked sum of round 0 is not the sum of its uploads"
-    assert sum(found in record.getMessage() for record in caplog.records) == len(MEMBERS)
-    codec = story.run(run).plan.codec
-    size = chunk_bytes(codec.bits)
-    with pytest.raises(Unverified, match="the masked sum") as caught:
-        verify_round(codec, this, lambda blob, number: bloc.center.read_blob(blob, number * size, size))
-    assert caught.value.code == "sum-wrong"
 
 
 def test_a_true_sum_that_is_served_bent_is_found_by_who_cannot_recompute_it(running, caplog):

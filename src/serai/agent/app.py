@@ -31,6 +31,7 @@ from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
 from serai.transport.client import HttpCenter
+from serai.transport.connection import Dialing
 
 TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
@@ -76,7 +77,7 @@ def build(settings: ZoneSettings) -> Zone:
     programs.sweep()
     return Zone(
         settings=settings,
-        center=HttpCenter(settings.center_url, keys.signer(Role.ZONE), settings.member),
+        center=HttpCenter(settings.center_url, keys.signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)),
         keys=keys,
         mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
         journal=Journal(settings.home / "journal.sqlite"),

@@ -146,6 +146,15 @@ class Journal:
             row = connection.execute(select(_WORDS.c.about).where(_WORDS.c.topic == topic)).first()
         return None if row is None else str(row.about)
 
+    def decide(self, topic: str, about: str) -> None:
+        """Take a decision that is told nobody; ``decision`` gives it back.
+
+        Raises:
+            Conflict: the topic was decided about something else.
+
+        """
+        self.word(topic, about, lambda: b"")
+
     def seed(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
         """The self mask seed of a round, or that of a deal: drawn once, the same after every crash."""
         with transaction(self._engine) as connection:
@@ -159,6 +168,10 @@ class Journal:
     def secret(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
         """What this zone's noise in a round is drawn from: drawn once, told nobody; no mask is made of it."""
         return self.seed(Digest(f"noise {round_id}"), draw)
+
+    def draw(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
+        """What decides where this zone looks in a round: drawn once, so that no refusal brings on a second draw."""
+        return self.seed(Digest(f"look {round_id}"), draw)
 
     def upload(self, round_id: Digest) -> Upload | None:
         """The upload made for a round, if one was."""

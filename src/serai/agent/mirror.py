@@ -216,12 +216,12 @@ class Mirror:
             )
         if not fetched:
             return before
-        stored = [StoredEntry(_name(entry), entry) for entry in fetched]
+        state, stored = before.state, []
+        for entry in fetched:
+            stored.append(StoredEntry(_name(entry), entry))
+            state = advance(state, entry)
         self._store.mirror(before.size, stored, {CHECKPOINT: note.encode()})
         self._remember(roots)
-        state = before.state
-        for entry in fetched:
-            state = advance(state, entry)
         return replace(before, state=state, frontier=frontier, note=note)
 
     def _judge_rollback(self, before: View, checkpoint: Checkpoint, note: str) -> None:
@@ -269,8 +269,9 @@ class Mirror:
 
     def _remember(self, roots: Mapping[int, bytes]) -> None:
         self._roots.update(roots)
-        for size in sorted(self._roots)[:-_ROOTS]:
-            del self._roots[size]
+        if len(self._roots) > _ROOTS:
+            for size in sorted(self._roots)[:-_ROOTS]:
+                del self._roots[size]
 
     def _load(self) -> View:
         size, state, frontier = self._store.size, State(), Frontier()

@@ -22,22 +22,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from serai.agent.checking import WHOLE_CHUNKS, true_sum
 from serai.agent.journal import Upload
 from serai.agent.zone import FETCH_BYTES, Zone
 from serai.aggregation.codec import Codec, Encoder, Source, Target, Vector
-from serai.aggregation.exchange import LaneChunk, ReadChunk, digested_chunks, read_total, sum_lanes
+from serai.aggregation.exchange import LaneChunk, digested_chunks, read_total
 from serai.aggregation.job import Job
 from serai.aggregation.masking import Roster
 from serai.aggregation.noise import SecretStream, add_noise
-from serai.aggregation.ring import CHUNK_VALUES, Bytes, chunk_count
+from serai.aggregation.ring import CHUNK_VALUES, Bytes
 from serai.aggregation.state import Round
 from serai.aggregation.statements import Deal, RoundRelease, RoundResult, RoundUpload
 from serai.errors import Unverified
-from serai.kernel.ids import Digest, MemberId, digest_of
+from serai.kernel.ids import Digest, digest_of
 
 _log = logging.getLogger(__name__)
 _NARROW_SUM: Final = 2**23  # smaller sums are exact in float32, which halves the memory of a large model
-_WHOLE_CHUNKS: Final = 4  # a sum of up to so many chunks is checked whole
 
 
 def mask_vector(zone: Zone, job: Job, this: Round, vector: Source, memory: Digest) -> Upload:
@@ -95,7 +95,7 @@ def send_upload(
     """
     zone.center.put_blob(upload.blob, zone.blobs.path(upload.blob) or _read_all(zone, upload.blob))
     chunk_list = digest_of(upload.chunks)
-    if len(upload.chunks) > 32 * _WHOLE_CHUNKS:
+    if len(upload.chunks) > 32 * WHOLE_CHUNKS:
         zone.center.put_blob(chunk_list, upload.chunks)
     body = RoundUpload(
         open=this.id,
@@ -135,11 +135,11 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
         Missing: the center does not have it.
 
     """
-    assert this.closed is not None
-    stream = BlobStream(zone, this.closed.body.masked_sum, job.codec)
+    masked_sum = true_sum(zone, this)
+    stream = BlobStream(zone, masked_sum, job.codec)
     total: Vector = np.empty(job.length, sum_dtype(job.codec))
     digest = read_total(job.codec, stream.chunk, this.masks, total, zone.threads)
-    if stream.digest != this.closed.body.masked_sum:
+    if stream.digest != masked_sum:
         raise Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the one in its close")
     return total, digest
 
@@ -160,9 +160,9 @@ def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
         Unverified, Missing: as ``read_sum``; nothing was taken.
 
     """
-    assert this.closed is not None
-    zone.bring(this.closed.body.masked_sum)
-    with zone.blobs.open(this.closed.body.masked_sum) as file:
+    masked_sum = true_sum(zone, this)
+    zone.bring(masked_sum)
+    with zone.blobs.open(masked_sum) as file:
         size = job.codec.ring.packed_bytes(CHUNK_VALUES)
         return read_total(job.codec, lambda _number: file.read(size), this.masks, out, zone.threads)
 
@@ -170,34 +170,6 @@ def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
 def sum_dtype(codec: Codec) -> np.dtype[Any]:
     """What a sum is decoded to: the narrower type if it is exact."""
     return np.dtype(np.float32 if codec.largest_sum < _NARROW_SUM else np.float64)
-
-
-def check_sum(zone: Zone, job: Job, this: Round) -> None:
-    """Recompute the masked sum from the uploads: all of a small one, a random chunk of a large one.
-
-    A center that bends a share p of a large sum is found by K members with
-    probability 1 - (1-p)^K each round, and by any later audit for certain. A
-    small sum is kept in this zone's store and need not be fetched.
-
-    Raises:
-        Unverified: an upload or the sum is not what the log says.
-        Missing: the center does not have one of them.
-
-    """
-    assert this.closed is not None
-    count, masked_sum = chunk_count(job.codec.lanes), this.closed.body.masked_sum
-    if count <= _WHOLE_CHUNKS:
-        packed = b"".join(_expected_chunk(zone, job.codec, this, number) for number in range(count))
-        if digest_of(packed) != masked_sum:
-            raise _wrong_sum(this)
-        with zone.blobs.writer() as writer:
-            writer.write(packed)
-            writer.commit(masked_sum)
-        return
-    number = int.from_bytes(zone.random(8)) % count
-    size = job.codec.ring.packed_bytes(CHUNK_VALUES)
-    if _expected_chunk(zone, job.codec, this, number) != zone.center.read_blob(masked_sum, number * size, size):
-        raise _wrong_sum(this)
 
 
 def say_result(zone: Zone, this: Round, total: Digest, model: Digest, *, objects: bool = False) -> None:
@@ -256,38 +228,6 @@ def roster_of(zone: Zone, job: Job, this: Round) -> Roster:
     """The round as this member sees it: what it derives its masks from."""
     keys = {member: job.keys[member] for member in this.body.participants}
     return Roster(me=zone.member, keys=keys, salt=bytes.fromhex(this.salt))
-
-
-def _expected_chunk(zone: Zone, codec: Codec, this: Round, number: int) -> bytes:
-    """What one chunk of the masked sum must be: the sum of that chunk of every upload in the close."""
-    assert this.closed is not None
-    chunks = [_upload_chunk(zone, codec, this, member, number) for member in this.closed.body.uploads]
-    return bytes(codec.ring.pack(sum_lanes(codec, [_constant(chunk) for chunk in chunks], number)))
-
-
-def _wrong_sum(this: Round) -> Unverified:
-    return Unverified("masked-sum", f"the masked sum of round {this.body.number} is not the sum of its uploads")
-
-
-def _upload_chunk(zone: Zone, codec: Codec, this: Round, member: MemberId, number: int) -> bytes:
-    """A chunk of somebody's upload, checked against what that member signed."""
-    body = this.uploads[member].body
-    size = codec.ring.packed_bytes(CHUNK_VALUES)
-    store: Any = zone.blobs.read_range if zone.blobs.has(body.blob) else zone.center.read_blob
-    if chunk_count(codec.lanes) <= _WHOLE_CHUNKS:
-        whole = store(body.blob, 0, body.size_bytes)
-        if digest_of(whole) != body.blob:
-            raise Unverified("upload-blob", f"the center's copy of {member}'s upload is not what {member} signed")
-        return bytes(whole[number * size : (number + 1) * size])
-    chunk_list = zone.center.read_blob(body.chunks, 0, 32 * chunk_count(codec.lanes))
-    chunk = bytes(store(body.blob, number * size, size))
-    if digest_of(chunk_list) != body.chunks or chunk_list[32 * number : 32 * number + 32].hex() != digest_of(chunk):
-        raise Unverified("upload-blob", f"chunk {number} of {member}'s upload is not what {member} signed")
-    return chunk
-
-
-def _constant(chunk: bytes) -> ReadChunk:
-    return lambda _number: chunk
 
 
 def _read_all(zone: Zone, blob: Digest) -> bytes:

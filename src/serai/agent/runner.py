@@ -12,6 +12,7 @@ from typing import Final
 
 from serai.agent.active import Active
 from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
 from serai.agent.gate import let_counts_out, let_vector_out, may_figures_out
 from serai.agent.journal import Upload
@@ -20,7 +21,6 @@ from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
 from serai.agent.reports import Reports
 from serai.agent.rounds import (
-    check_sum,
     key_name,
     mask_vector,
     release,

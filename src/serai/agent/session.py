@@ -24,6 +24,7 @@ from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
 from serai.storage.record_files import read_record
 from serai.transport.client import HttpCenter
+from serai.transport.connection import Dialing
 from serai.transport.port import Center
 
 CHARTER_FILE: Final = "charter.json"
@@ -56,7 +57,8 @@ class Session:
                 "not-joined",
                 f"{self.settings.home} has joined no center; run: serai zone join --home {self.settings.home}",
             )
-        return HttpCenter(self.settings.center_url, self.keys.signer(Role.ZONE), self.settings.member)
+        dialing = Dialing(flows=self.settings.flows)
+        return HttpCenter(self.settings.center_url, self.keys.signer(Role.ZONE), self.settings.member, dialing)
 
     @cached_property
     def mirror(self) -> Mirror:

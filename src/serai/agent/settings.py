@@ -27,6 +27,7 @@ from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
 from serai.recipes.equipment import AUTO, DEFAULTS, EngineName, Equipment, Precision
+from serai.transport.connection import MAX_FLOWS
 
 T = TypeVar("T")
 
@@ -268,6 +269,7 @@ class _ZoneFile:
     center_url: str = ""
     genesis: str = ""
     max_staleness_s: int = DEFAULT_MAX_STALENESS_S
+    flows: int = 0
     sandbox: SandboxMode = SandboxMode.PREFERRED
     foreign_code: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
@@ -290,6 +292,7 @@ class ZoneSettings:
         policy: the zone's own standing limits.
         legal: the limits of the law it lives under, as it declares them.
         sandbox: where, within what limits, and with what equipment recipes run.
+        flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
 
     """
 
@@ -304,6 +307,7 @@ class ZoneSettings:
     legal: tuple[Term, ...]
     datasets: Mapping[str, DatasetSettings]
     sandbox: SandboxSettings = SandboxSettings()
+    flows: int = 0
 
     @property
     def keys_folder(self) -> Path:
@@ -335,6 +339,8 @@ def load_settings(home: Path) -> ZoneSettings:
     genesis = _genesis(parsed.genesis, path)
     if parsed.max_staleness_s <= 0:
         raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
+    if not 0 <= parsed.flows <= MAX_FLOWS:
+        raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
     return ZoneSettings(
         home=home,
         member=parsed.member,
@@ -352,6 +358,7 @@ def load_settings(home: Path) -> ZoneSettings:
             limits=parsed.limits,
             equipment=_equipment(parsed, path),
         ),
+        flows=parsed.flows,
     )
 
 

@@ -29,6 +29,7 @@ from serai.center.routes import Desk, create_app
 from serai.center.sequencer import Sequencer
 from serai.center.service import CenterService
 from serai.center.settings import CenterSettings
+from serai.center.uploads import Intake
 from serai.errors import Misconfigured, Unavailable
 from serai.kernel.envelope import Envelope
 from serai.kernel.ids import KeyId
@@ -38,6 +39,7 @@ from serai.ledger.policy import Witnesses
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
+from serai.storage.partials import PartialUploads
 from serai.storage.tile_files import TileFiles
 
 READ_BUFFER_BYTES: Final = 8192 + 4096 * 100  # what a connection hands over at once; the server's own default
@@ -209,7 +211,13 @@ def claim_port(host: str, port: int) -> int:
 async def _serve_http(parts: CenterParts, port: int, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
     settings = parts.settings
     app = create_app(
-        Desk(service=parts.service, tiles=parts.tiles, max_blob_bytes=settings.max_blob_bytes, now_s=time.time)
+        Desk(
+            service=parts.service,
+            tiles=parts.tiles,
+            intake=Intake(parts.blobs, PartialUploads(settings.partials, settings.max_blob_bytes, time.time)),
+            max_blob_bytes=settings.max_blob_bytes,
+            now_s=time.time,
+        )
     )
     server = _server(app, settings, port)
     serving = asyncio.create_task(server.serve(), name="http")

@@ -8,7 +8,8 @@ GET  /news?size&witnessed       signed  what is new, waiting up to ``wait_ms`` f
 POST /entries                   signed  body: an entry; its index
 POST /cosignatures              signed  a witness's cosignature of a head
 GET  /blobs/{digest}            signed  a blob, or a range of it; HEAD asks whether it is there
-PUT  /blobs/{digest}            signed  body: the blob
+PUT  /blobs/{digest}            signed  body: the blob; with ``Content-Range`` a piece of it
+GET  /uploads/{digest}          signed  what is still to be sent of a blob that this sender began
 ==============================  ======  =====================================================
 
 Signed means RFC 9421, see ``serai.transport.signatures``. Failures are problem
@@ -35,7 +36,7 @@ from serai.center.authentication import SignedRequests, problem_response
 from serai.center.bell import Bell
 from serai.center.bodies import RequestBody
 from serai.center.service import SUBMIT_TIMEOUT_S, CenterService, log_stalled
-from serai.center.uploads import blob_too_large, store_blob
+from serai.center.uploads import Intake, blob_too_large, parse_content_range, store_blob, store_piece
 from serai.errors import Malformed, Missing, SeraiError
 from serai.kernel.canonical import MAX_INT
 from serai.kernel.ids import parse_digest, parse_member_id
@@ -65,6 +66,7 @@ class Desk:
     Attributes:
         service: the verbs.
         tiles: the published files of the log.
+        intake: where pieces of long blobs go.
         max_blob_bytes: of one blob.
         now_s: Unix time in seconds, to tell old requests from fresh ones.
 
@@ -72,6 +74,7 @@ class Desk:
 
     service: CenterService
     tiles: TileFiles
+    intake: Intake
     max_blob_bytes: int
     now_s: Callable[[], float]
 
@@ -97,8 +100,9 @@ def create_app(desk: Desk) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.bell = Bell()
-    app.state.desk.service.log.subscribe(app.state.bell.ring)
+    service: CenterService = app.state.desk.service
+    app.state.bell = bell = Bell(service.news_sizes)
+    service.log.subscribe(lambda: bell.ring(is_urgent=service.is_urgent()))
     with ThreadPoolExecutor(THREADS, "center-disk") as app.state.threads:
         yield
 
@@ -116,7 +120,8 @@ def _add_log_routes(app: FastAPI, service: CenterService) -> None:
         while True:
             ring = bell.next_ring()
             left_s = until - loop.time()
-            if service.has_news(size, witnessed) or left_s <= 0 or bell.is_closed:
+            is_told = not bell.is_holding or size < bell.announced.size or witnessed < bell.announced.witnessed
+            if (service.has_news(size, witnessed) and is_told) or left_s <= 0 or bell.is_closed:
                 break
             await bell.wait(ring, left_s)
         found = await loop.run_in_executor(request.app.state.threads, service.read_news, size, witnessed)
@@ -169,16 +174,27 @@ def _add_blob_routes(app: FastAPI, desk: Desk) -> None:
     async def put(request: Request) -> Response:
         body = RequestBody(request.receive)
         try:
-            digest = parse_digest(request.path_params["digest"])
+            digest, threads = parse_digest(request.path_params["digest"]), request.app.state.threads
             _check_length(request.headers.get("content-length", "0"), desk.max_blob_bytes)
-            await store_blob(body, digest, blobs, desk.max_blob_bytes, request.app.state.threads)
+            if (given := request.headers.get("content-range")) is not None:
+                span, name = parse_content_range(given), (request.state.key, digest)
+                _check_length(str(span.total), desk.max_blob_bytes)
+                is_whole = await store_piece(body, name, span, desk.intake, threads)
+                return Response(status_code=204 if is_whole else 202)
+            await store_blob(body, digest, blobs, desk.max_blob_bytes, threads)
         except SeraiError:
             await body.drop(DROP_BYTES, DROP_S)
             raise
         return Response(status_code=204)
 
+    async def status(request: Request) -> Response:
+        digest = parse_digest(request.path_params["digest"])
+        loop, owner = asyncio.get_running_loop(), request.state.key
+        return _json(await loop.run_in_executor(request.app.state.threads, desk.intake.status, owner, digest))
+
     app.add_route("/blobs/{digest}", get, methods=["GET"])
     app.add_route("/blobs/{digest}", put, methods=["PUT"])
+    app.add_route("/uploads/{digest}", status, methods=["GET"])
 
 
 def _add_error_handlers(app: FastAPI) -> None:

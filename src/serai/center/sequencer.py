@@ -87,6 +87,10 @@ class Sequencer:
             one would take the place of the true statement.
         witnesses: whose cosignatures count now.
 
+    Attributes:
+        last_kinds: for subscribers, when they are called: of the statements that were added; empty if a quorum
+            of cosignatures came, with or without statements.
+
     Raises:
         Corrupt: the stored entries are not those that were signed.
         Misconfigured: the store belongs to another log or key.
@@ -112,6 +116,7 @@ class Sequencer:
         self._subscribers: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.last_kinds: frozenset[str] = frozenset()
         self._unstored: Head | None = None  # a witnessed head that waits for room on the disk
         self._recent = RecentHeads()
         self._frontier, self._committed = self._recover()
@@ -218,6 +223,7 @@ class Sequencer:
         items = self._gather(wait_s)
         submissions = [item for item in items if isinstance(item, _Submission)]
         before = (self._head, self._witnessed)
+        self.last_kinds = frozenset()
         try:
             answers = self._sequence(submissions)
             self._catch_up()
@@ -229,6 +235,8 @@ class Sequencer:
             self._keep_witnessed(self._unstored)
         self._count_cosignatures([item for item in items if isinstance(item, _Cosignature)])
         if before != (self._head, self._witnessed):
+            if before[1] != self._witnessed:
+                self.last_kinds = frozenset()  # a quorum is news of its own
             self._notify()
         return len(items)
 
@@ -334,6 +342,7 @@ class Sequencer:
             return []
         assert indices[-1] == frontier.size - 1
         self._frontier, self._committed = frontier, head
+        self.last_kinds = frozenset(items[0].envelope.kind for items in fresh.values())
         return [(item.future, index) for index, items in zip(indices, fresh.values(), strict=True) for item in items]
 
     def _catch_up(self) -> None:

@@ -4,10 +4,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import serai
+from serai.aggregation.statements import RoundClose, RoundOpen
 from serai.center.sequencer import Sequencer
 from serai.errors import Conflict, Unavailable
 from serai.kernel.ids import Digest, KeyId, MemberId
@@ -15,7 +17,16 @@ from serai.storage.blobs import BlobStore
 from serai.transport.port import MAX_NEWS_BYTES, MAX_WAIT_S, Health, News
 
 SUBMIT_TIMEOUT_S: Final = 30.0  # a disk that needs longer for one transaction is not usable
+_URGENT: Final = {RoundOpen.KIND, RoundClose.KIND}
 _STEP: Final = 256  # entries read at once: an entry bundle
+
+
+@dataclass(frozen=True, slots=True)
+class NewsSizes:
+    """How many entries the log has, and how many of them a quorum has witnessed."""
+
+    size: int
+    witnessed: int
 
 
 class CenterService:
@@ -60,6 +71,20 @@ class CenterService:
                 "another log; compare checkpoints before going on",
             )
         return head.size > size or (newest is not None and newest.size > witnessed)
+
+    def news_sizes(self) -> NewsSizes:
+        """How far the log and its witnesses are; reads memory only."""
+        newest, head = self.log.witnessed(), self.log.head()
+        return NewsSizes(head.size, newest.size if newest else 0)
+
+    def is_urgent(self) -> bool:
+        """Whether everybody may act on what came last, at once; asked by the log's subscribers.
+
+        So it is with a round that opens or closes, and with a new witnessed head, which
+        comes without a kind. Of the rest, such as ballots or the steps that each member
+        takes in a round, many come together, and only the last one matters to the others.
+        """
+        return not self.log.last_kinds or not self.log.last_kinds.isdisjoint(_URGENT)
 
     def read_news(self, size: int, witnessed: int) -> News:
         """What is new now, possibly nothing.
@@ -137,6 +162,9 @@ class CenterService:
             witnessed=newest.size if newest else 0,
             software=f"serai {serai.__version__}",
         )
+
+    def link(self) -> None:
+        """No link lies between, see ``Center``."""
 
     def _notify(self) -> None:
         with self._changed:

@@ -66,6 +66,11 @@ class CenterSettings:
         """Blobs by digest."""
         return self.folder / "blobs"
 
+    @property
+    def partials(self) -> Path:
+        """Blobs of which pieces have arrived, by sender."""
+        return self.folder / "partials"
+
 
 def read_settings(folder: Path) -> CenterSettings:
     """Read the settings of the center in ``folder``.

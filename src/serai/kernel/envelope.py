@@ -12,6 +12,7 @@ in-toto attestation framework, spec/v1/statement.md.
 import base64
 import binascii
 import contextlib
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -102,6 +103,7 @@ def sign_statement(
     return entry
 
 
+@functools.lru_cache(maxsize=16)  # whoever takes an entry in reads it for its name, and again to judge it
 def parse_envelope(entry: bytes) -> Envelope:
     """Read an entry; the signature is *not* checked here.
 

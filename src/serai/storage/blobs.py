@@ -169,6 +169,29 @@ class FileBlobs:
         """Remove a blob, see ``BlobStore``."""
         _place(self._folder, digest).unlink(missing_ok=True)
 
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Move a file of this file system into the store, under the digest that the caller found it to have.
+
+        Raises:
+            Unavailable: the disk is full.
+
+        """
+        with no_room_explained(self._folder):
+            if self._sync:
+                _sync(path)
+            _publish(path, _place(self._folder, digest), sync=self._sync)
+
+    def verify(self, digest: Digest) -> None:
+        """Hash a blob again, such as one that a loss of power may have bent.
+
+        Raises:
+            Missing: no such blob.
+            Unverified: what lies under the digest has another.
+
+        """
+        with self.path(digest).open("rb") as file:
+            _check_digest(Digest(hashlib.file_digest(file, "sha256").hexdigest()), digest)
+
 
 class _FileWriter:
     def __init__(self, folder: Path, *, sync: bool) -> None:
@@ -194,12 +217,9 @@ class _FileWriter:
             _check_digest(digest, expected)
             place = _place(self._folder, digest)
             with no_room_explained(self._folder):
-                place.parent.mkdir(mode=0o700, exist_ok=True)
                 if self._sync:
                     os.fsync(self._fd)
-                self._temporary.replace(place)
-                if self._sync:
-                    _sync_folder(place.parent)
+                _publish(self._temporary, place, sync=self._sync)
         finally:
             self.abort()
         return digest
@@ -314,9 +334,15 @@ def _missing(digest: Digest) -> Missing:
     return Missing("blob-missing", f"there is no blob {digest} here; it was never sent, or it was deleted")
 
 
-def _sync_folder(folder: Path) -> None:
-    # The rename itself is durable only once the folder that holds the name is.
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _publish(path: Path, place: Path, *, sync: bool) -> None:
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    path.replace(place)
+    if sync:
+        _sync(place.parent)  # the rename itself is durable only once the folder that holds the name is
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -19,7 +19,7 @@ from serai.ledger.checkpoint import LogSigner, cosign
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
 from serai.ledger.note import Note, parse_note, parse_signature
-from serai.transport.port import Center, Health, News
+from serai.transport.port import Center, Health, LinkMeasured, News
 
 
 class Lens:
@@ -66,6 +66,10 @@ class Lens:
     def health(self) -> Health:
         """As the center answers."""
         return self.center.health()
+
+    def link(self) -> LinkMeasured | None:
+        """As measured."""
+        return self.center.link()
 
 
 class Forked(Lens):

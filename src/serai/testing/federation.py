@@ -98,6 +98,7 @@ class InProcessCenter:
         self.stream_blob = service.stream_blob
         self.has_blob = service.has_blob
         self.health = service.health
+        self.link = service.link
 
     def news(self, size: int, witnessed: int, wait_s: float) -> News:
         """What is new; never waits."""

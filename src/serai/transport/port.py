@@ -1,4 +1,4 @@
-"""The center as a member sees it: eight verbs, the same in one process and over HTTP.
+"""The center as a member sees it: ten verbs, the same in one process and over HTTP.
 
 ``serai.center.service.CenterService`` answers them directly and
 ``serai.transport.client.HttpCenter`` over the network, so whatever drives one
@@ -53,6 +53,22 @@ class Health:
     software: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkMeasured:
+    """What the link to the center carried lately.
+
+    Attributes:
+        up_bytes_s: bytes a second towards the center; None before a transfer was large enough to tell.
+        down_bytes_s: the other way, likewise.
+        rtt_s: the smallest round trip seen, seconds.
+
+    """
+
+    up_bytes_s: float | None
+    down_bytes_s: float | None
+    rtt_s: float
+
+
 class Center(Protocol):
     """What a member may ask of the center. Every verb is safe to repeat."""
 
@@ -86,7 +102,7 @@ class Center(Protocol):
         """
 
     def put_blob(self, digest: Digest, source: Path | bytes) -> None:
-        """Store a file or bytes under their SHA-256.
+        """Store a file or bytes under their SHA-256; of what came before a failure, the next call sends no more.
 
         Raises:
             Unverified: ``source`` does not have that digest.
@@ -118,11 +134,12 @@ class Center(Protocol):
     def stream_blob(self, digest: Digest, piece_bytes: int) -> Iterator[bytes]:
         """A whole blob from its start, in pieces of ``piece_bytes`` and a last one of what is left.
 
-        The digest is not checked: the caller hashes what it uses.
+        The digest is not checked: the caller hashes what it uses. A connection that
+        breaks is opened anew, from where it broke.
 
         Raises:
             Missing: the center has no such blob.
-            Unavailable: the connection broke; begin again.
+            Unavailable: the center does not answer any more; begin again.
 
         """
 
@@ -131,3 +148,6 @@ class Center(Protocol):
 
     def health(self) -> Health:
         """Whether the center is there, and how far its log is."""
+
+    def link(self) -> LinkMeasured | None:
+        """What the link carried lately; None where there is none, or nothing was asked yet."""

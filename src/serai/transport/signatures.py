@@ -2,7 +2,7 @@
 
 The profile that members use covers ``@method``, ``@path`` and ``@query``, and
 ``content-digest`` for every body that the path does not already name by its
-digest. ``@authority`` stays out, because proxies rewrite it, and nothing is lost:
+digest; ``content-range`` where a piece of such a body comes. ``@authority`` stays out, because proxies rewrite it, and nothing is lost:
 what a request carries is signed again inside (entries, cosignatures) or named by
 its digest (blobs).
 """
@@ -23,6 +23,7 @@ MAX_AGE_S: Final = 120  # how far a member's clock may be off, and how long a re
 MAX_NONCES: Final = 1_000_000  # about 4,000 requests/s for the whole window; 150 MB when full
 _LABEL: Final = "serai"
 _REQUIRED: Final = ("@method", "@path", "@query")
+_IF_PRESENT: Final = ("content-digest", "content-range")
 _INPUT: Final = re.compile(r'([a-z][a-z0-9_.*-]{0,63})=(\(((?:"[a-z0-9@-]{1,64}" ?){1,32})\)((?:;[^,]*)?))')
 _PARAMETER: Final = re.compile(
     r';(created|expires|nonce|keyid|alg)=(?:"([\x20\x21\x23-\x5b\x5d-\x7e]*)"|([0-9]{1,15}))'
@@ -127,9 +128,9 @@ def verify_content_digest(head: RequestHead, body: bytes) -> None:
 def sign_request(head: RequestHead, signer: Signer, *, created: int, nonce: str) -> dict[str, str]:
     """The two header fields that sign a request in serai's profile.
 
-    Covers ``content-digest`` if the head has it.
+    Covers ``content-digest`` and ``content-range`` if the head has them.
     """
-    components = (*_REQUIRED, "content-digest") if "content-digest" in head.headers else _REQUIRED
+    components = (*_REQUIRED, *(name for name in _IF_PRESENT if name in head.headers))
     covered = " ".join(f'"{name}"' for name in components)
     keyid = key_id(signer.public)
     raw = f'({covered});created={created};nonce="{nonce}";keyid="{keyid}";alg="ed25519"'
@@ -232,6 +233,8 @@ class RequestVerifier:
         """
         signature = parse_signature(head.headers)
         required = {*_REQUIRED, "content-digest"} if with_body else set(_REQUIRED)
+        if "content-range" in head.headers:
+            required.add("content-range")
         if lacking := required.difference(signature.components):
             raise Unverified("request-component", f"the signature must also cover {', '.join(sorted(lacking))}")
         now = self._now_s()

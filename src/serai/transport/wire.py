@@ -38,6 +38,17 @@ class CosignRequest(Wire):
     size: Size
 
 
+class UploadReply(Wire):
+    """Answer to ``GET /uploads/{digest}``: what is still to be sent of a blob, as first bytes and lengths.
+
+    A blob of which nothing is missing and that is not whole is being put together.
+    """
+
+    whole: bool
+    size: Size
+    missing: tuple[tuple[Size, Size], ...] = Field(strict=False)
+
+
 class HealthReply(Wire):
     """Answer to ``GET /health``."""
 
