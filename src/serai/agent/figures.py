@@ -59,11 +59,15 @@ class Stopwatch:
         return round(1000 * median(self._exchanges_s)) if self._exchanges_s else 0
 
     @contextmanager
-    def exchanging(self, times: int = 1) -> Iterator[None]:
-        """Something of a round's exchange goes on; ``times`` as often as it is seen here."""
+    def exchanging(self) -> Iterator[None]:
+        """Something of a round's exchange goes on."""
         began_s = time.monotonic()
         yield
-        self._exchange_s += times * (time.monotonic() - began_s)
+        self.waited(time.monotonic() - began_s)
+
+    def waited(self, seconds: float) -> None:
+        """A round's exchange took so long, and there may be more."""
+        self._exchange_s += seconds
 
     def exchanged(self) -> None:
         """The exchange of a round has ended."""

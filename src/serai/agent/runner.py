@@ -49,7 +49,7 @@ from serai.training.state import Run, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 
-_WAITS: Final = 5  # round trips as long as the release: itself, and the news of close, quorum, releases and results
+_WAITS: Final = 4  # round trips in which a member asks for nothing: news of close, quorum, releases and results
 _log = logging.getLogger(__name__)
 
 
@@ -157,11 +157,13 @@ class Runner:
         elif self._may_release(this, view):
             active = self._active[run.id]
             privacy_of(zone, run, view).charge(this)
-            with active.watch.exchanging(_WAITS):
+            with active.watch.exchanging():
                 release(zone, job, this)
             with active.watch.exchanging():
                 check_sum(zone, job, this)  # while the others release
             active.checked = this.id
+            if link := zone.center.link():
+                active.watch.waited(_WAITS * link.rtt_s)
         elif zone.member in this.releases:
             bound = Jobs(view.state, view.state.now)[run.id].at(this.done)
             recover_all(zone, job, this, lost_members(bound, this, view.state.now))
