@@ -45,7 +45,7 @@ from serai.hub import statements as hub_statements
 from serai.hub.state import HubState
 from serai.kernel.canonical import Json, canonical
 from serai.kernel.envelope import parse_envelope
-from serai.kernel.ids import Digest, MemberId, digest_of
+from serai.kernel.ids import Digest, KeyId, MemberId, digest_of
 from serai.kernel.records import from_json
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
@@ -76,6 +76,8 @@ class State:
         time_ms: log time: the median member timestamp of the last ``clock``.
         seen: index of each effective statement by its id.
         void: why the entry at an index has no effect.
+        speakers: id of the key that signed the effective statement at an index.
+        disputed: the same, of statements that a key made which was revoked from before then.
 
     """
 
@@ -89,6 +91,8 @@ class State:
     hub: HubState = field(default_factory=HubState)
     seen: Map[Digest, int] = field(default_factory=Map)
     void: Map[int, Denied] = field(default_factory=Map)
+    speakers: Map[int, KeyId] = field(default_factory=Map)
+    disputed: Map[int, KeyId] = field(default_factory=Map)
 
     @property
     def now(self) -> Instant:
@@ -108,14 +112,20 @@ def advance(state: State, entry: bytes) -> State:
     """The state after one more entry; a void entry only takes its place and its reason."""
     at = state.now
     settled = charter.settle(state.charter, at)  # what time alone has decided, mostly nothing
-    state = state if settled is state.charter else replace(state, charter=settled)
+    if settled is not state.charter:
+        state = _disown(replace(state, charter=settled), state.charter, at)
     said = recognise(state, entry)
     verdict = said if isinstance(said, Denied) else judge(state, said, at)
     if isinstance(verdict, Denied):
         return replace(state, size=state.size + 1, void=state.void.set(at.index, verdict))
     assert not isinstance(said, Denied)
-    after = apply(state, said, at)
-    return replace(after, size=state.size + 1, seen=after.seen.set(said.id, at.index))
+    after = _disown(apply(state, said, at), state.charter, at)
+    return replace(
+        after,
+        size=state.size + 1,
+        seen=after.seen.set(said.id, at.index),
+        speakers=after.speakers.set(at.index, said.key),
+    )
 
 
 def recognise(state: State, entry: bytes) -> Said[Any] | Denied:
@@ -129,6 +139,11 @@ def recognise(state: State, entry: bytes) -> Said[Any] | Denied:
         holder = charter.holder_of(state.charter, envelope.signer, body)
         if holder is None:
             return Denied("log 2", f"key {envelope.signer[:12]} belongs to no member in the charter")
+        if holder.until is not None:
+            how = "was revoked" if holder.revoked else "ended"
+            return Denied(
+                "log 9", f"{holder.role} key {envelope.signer[:12]} of {holder.member} {how} at {holder.until}"
+            )
         envelope.verify(holder.public)
     except (Malformed, Unverified) as error:
         return Denied("log 3", error.message)
@@ -187,6 +202,20 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
             return replace(state, analytics=analytics.apply(state.analytics, said, at))
         case Room.HUB:
             return replace(state, hub=hub.apply(state.hub, said, at))
+
+
+def _disown(state: State, before: CharterState, at: Instant) -> State:
+    """Undo what is open of statements that have become disputed; what is finished keeps the mark."""
+    for dispute in state.charter.disputes[len(before.disputes) :]:
+        indices = [index for index in range(dispute.start, dispute.end) if state.speakers.get(index) == dispute.key]
+        state = replace(
+            state,
+            charter=charter.disown(state.charter, frozenset(indices), at),
+            zones=zones.disown(state.zones, frozenset(indices), at),
+            runs=training.disown(state.runs, frozenset(indices)),
+            disputed=state.disputed.update(dict.fromkeys(indices, dispute.key)),
+        )
+    return state
 
 
 # What one room needs to know of another

@@ -74,7 +74,7 @@ class Replay:
 
         Raises:
             Malformed: of an unknown kind, or with other fields than its kind has.
-            Unverified: signed by no known key, or not by that key.
+            Unverified: signed by no known key, by one that has ended, or not by that key.
             Refused: an upload is announced whose blob is not here.
 
         """
@@ -87,6 +87,11 @@ class Replay:
         holder = holder_of(self.current().charter, envelope.signer, body)
         if holder is None:
             raise Unverified("signer-unknown", f"key {envelope.signer[:12]} belongs to no member in the charter")
+        if holder.until is not None:
+            raise Unverified(
+                "signer-ended",
+                f"key {envelope.signer[:12]} of {holder.member} ended at index {holder.until}; use the new one",
+            )
         envelope.verify(holder.public)
         for part in (body, getattr(body, "deal", None)):
             blob, size_bytes = getattr(part, "blob", None), getattr(part, "size_bytes", None)
@@ -104,7 +109,9 @@ class Replay:
         return Witnesses(witness_keys(state), witness_faults(state))
 
     def find_key(self, key: KeyId) -> bytes | None:
-        """The raw public key of an id, if somebody in the charter holds it."""
+        """The public key of an id, if somebody in the charter holds it and may still use it."""
         keys = self.latest().charter.keys
         holder = keys.get(key) or self.current().charter.keys.get(key)
-        return holder.public if holder else self._founders.get(key)
+        if holder is None:
+            return self._founders.get(key)
+        return holder.public if holder.until is None else None

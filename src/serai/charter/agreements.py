@@ -6,6 +6,7 @@ is terminated, or an amended text enters into force. Nobody declares any of
 this: it is computed from the log.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from immutables import Map
 
 from serai.kernel.ids import Digest, MemberId
+from serai.kernel.units import Instant
 
 ACTIONS: Final = ("train", "evaluate", "statistics", "release")
 """What an agreement can permit."""
@@ -128,6 +130,7 @@ class Agreement:
         adopted_ms: log time of its adoption.
         rejected: its proposal failed or was withdrawn.
         signatures: members who signed and did not leave, with the log time of it.
+        signed_at: log index of each of those signatures.
         leaving: members who withdrew, with the log time at which their duties end.
         ratified_ms: log time at which enough had signed; once it has entered into
             force, later withdrawals no longer undo that.
@@ -143,6 +146,7 @@ class Agreement:
     adopted_ms: int | None = None
     rejected: bool = False
     signatures: Map[MemberId, int] = field(default_factory=Map)
+    signed_at: Map[MemberId, int] = field(default_factory=Map)
     leaving: Map[MemberId, int] = field(default_factory=Map)
     ratified_ms: int | None = None
     suspended: bool = False
@@ -183,10 +187,19 @@ class Agreement:
             return replace(self, ratified_ms=None)
         return self if self.ratified_ms is not None else replace(self, ratified_ms=time_ms)
 
-    def with_signature(self, member: MemberId, time_ms: int) -> "Agreement":
+    def with_signature(self, member: MemberId, at: Instant) -> "Agreement":
         """The agreement with one more party."""
         leaving = self.leaving.delete(member) if member in self.leaving else self.leaving
-        return replace(self, signatures=self.signatures.set(member, time_ms), leaving=leaving)
+        signatures, signed_at = self.signatures.set(member, at.time_ms), self.signed_at.set(member, at.index)
+        return replace(self, signatures=signatures, signed_at=signed_at, leaving=leaving)
+
+    def without_signatures(self, indices: Collection[int], time_ms: int) -> "Agreement":
+        """The agreement without what was signed at some log indices, unless it has entered into force."""
+        undone = [member for member in self.signatures if self.signed_at[member] in indices]
+        if not undone or self.has_entered(time_ms):
+            return self
+        signatures = Map({member: when_ms for member, when_ms in self.signatures.items() if member not in undone})
+        return replace(self, signatures=signatures)
 
     def with_withdrawal(self, member: MemberId, time_ms: int, notice_ms: int) -> "Agreement":
         """The agreement without one party, whose duties last for the notice.

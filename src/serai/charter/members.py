@@ -6,12 +6,10 @@ from enum import StrEnum
 from typing import Final
 
 from serai.kernel.ids import MemberId
-from serai.kernel.keys import Role
+from serai.kernel.keys import ED25519_KEY_BYTES, Role, Suite, find_suite
 
 OPERATOR_ID: Final = MemberId("operator")
 """The member id under which the center's own key speaks; no member may take it."""
-
-KEY_BYTES: Final = 32  # a raw Ed25519 public key (RFC 8032 5.1.5)
 
 _MEMBER_ROLES: Final = frozenset(Role) - {Role.OPERATOR}
 _NEEDED_ROLES: Final = (Role.ROOT, Role.DELEGATE, Role.WITNESS)
@@ -38,18 +36,24 @@ class StandingAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Whose key it is and what it may sign.
+    """Whose key it is, what it may sign, and for how long.
 
     Attributes:
         member: the member, or ``operator``.
         role: the key's only role.
-        public: the raw Ed25519 public key, 32 bytes.
+        public: the public key; its length tells its suite.
+        since: log index of the first entry it may sign.
+        until: log index of the first entry it may no longer sign; None while it may.
+        revoked: whether it ended because somebody else may have it.
 
     """
 
     member: MemberId
     role: Role
     public: bytes
+    since: int = 0
+    until: int | None = None
+    revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +63,11 @@ class MemberRecord:
     Attributes:
         id: short name.
         name: full name, in the member's own script.
-        keys: raw public keys by role; at least one root and one delegate key, and
+        keys: public keys by role; at least one root and one delegate key, and
             exactly one witness key.
         groups: constituencies that a criterion may count apart.
+        root_threshold: how many root keys must say the same before it is said.
+        version: of its keys; 1 at first, one more each time they change.
 
     """
 
@@ -69,6 +75,8 @@ class MemberRecord:
     name: str
     keys: Mapping[str, tuple[bytes, ...]]
     groups: tuple[str, ...] = ()
+    root_threshold: int = 1
+    version: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a member that could not sign, vote or witness."""
@@ -82,8 +90,14 @@ class MemberRecord:
                 raise ValueError(f"member {self.id} needs a {role} key")
         if len(self.keys[Role.WITNESS]) != 1:
             raise ValueError(f"member {self.id} needs exactly one witness key: a quorum counts members, not keys")
-        if any(len(holder.public) != KEY_BYTES for holder in self.holders()):
-            raise ValueError(f"member {self.id} has a key that is not {KEY_BYTES} bytes")
+        if any(find_suite(holder.public) is None for holder in self.holders()):
+            raise ValueError(f"member {self.id} has a key of no known suite; known: {', '.join(Suite)}")
+        if len(self.keys[Role.WITNESS][0]) != ED25519_KEY_BYTES:
+            raise ValueError(f"member {self.id} needs an Ed25519 witness key: cosignatures have no other form")
+        if not 1 <= self.root_threshold <= len(set(self.keys[Role.ROOT])):
+            raise ValueError(f"member {self.id} has {len(self.keys[Role.ROOT])} root keys, not {self.root_threshold}")
+        if self.version < 1:
+            raise ValueError(f"expected version >= 1 of the keys of {self.id}, got {self.version}")
 
     def holders(self) -> Iterator[KeyHolder]:
         """Every key of this member with its role."""

@@ -7,7 +7,7 @@ opens under the fallback with fresh ballots: having sought consensus, or having
 kept silent, is not having voted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from immutables import Map
@@ -113,6 +113,10 @@ class Proposal:
         """The proposal with a ballot; it replaces the member's earlier one."""
         return replace(self, votes=self.votes.set(member, vote))
 
+    def without_votes(self, indices: Collection[int]) -> "Proposal":
+        """The proposal without the ballots that were cast at some log indices; their members may vote again."""
+        return replace(self, votes=Map({who: vote for who, vote in self.votes.items() if vote.at.index not in indices}))
+
     def with_fallback(self, time_ms: int) -> "Proposal":
         """The next stage, opening now, under the rule's fallback and with fresh ballots."""
         fallback = self.rule.fallback
@@ -135,6 +139,11 @@ class Proposal:
         """The proposal, taken back by whoever opened it."""
         reason = f"withdrawn by {self.opener}"
         return self.with_end(Outcome(Result.REJECTED, reason, f"{self.article}, withdrawal"), time_ms)
+
+    def disowned(self, time_ms: int) -> "Proposal":
+        """The proposal, ended because the key that opened it is revoked from before then."""
+        reason = f"the key that opened it for {self.opener} is revoked from before then"
+        return self.with_end(Outcome(Result.REJECTED, reason, f"{self.article}, keys"), time_ms)
 
     def _choices(self) -> Mapping[MemberId, Choice]:
         return {member: vote.choice for member, vote in self.votes.items()}

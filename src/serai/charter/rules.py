@@ -22,12 +22,14 @@ from serai.charter.constitution import (
     ACCESSION,
     AGREEMENT,
     CHARTER,
+    RECOVERY,
     STANDING,
     genesis_of,
     needs_participants,
 )
 from serai.charter.decision import Choice
-from serai.charter.members import Standing, StandingAction
+from serai.charter.keys import RecoveryStage, find_clash, next_record, root_keys, word_of
+from serai.charter.members import MemberRecord, Standing, StandingAction
 from serai.charter.motions import Proposal
 from serai.charter.state import CharterState, life_of, settle
 from serai.charter.statements import (
@@ -36,13 +38,18 @@ from serai.charter.statements import (
     AgreementWithdraw,
     Ballot,
     CharterAdopt,
+    KeyRevoke,
     MemberAccede,
+    MemberRotate,
     MemberWithdraw,
     ProposalOpen,
     ProposalWithdraw,
+    Recovery,
+    RecoveryObject,
     StandingChange,
 )
 from serai.kernel.ids import Digest, MemberId
+from serai.kernel.keys import Role
 from serai.kernel.statement import Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
@@ -52,12 +59,15 @@ CLOCK_KIND: Final = "clock"
 
 GENESIS: Final = "charter, adoption"
 MEMBERSHIP: Final = "charter, membership"
+KEYS: Final = "charter, keys"
 SIGNABLE: Final = frozenset({Life.OPEN_FOR_SIGNATURE, Life.ADOPTED, Life.IN_FORCE, Life.SUSPENDED})
 
 
 def judge(state: CharterState, said: Said[Any], at: Instant) -> Verdict:
     """Whether a statement of this room may be said now."""
     state = settle(state, at)
+    if said.role is Role.ROOT and said.key in state.words.get(word_of(said), ()):
+        return Denied(KEYS, f"key {said.key[:12]} has said this, and others of {said.member}'s root keys have not yet")
     if isinstance(said.body, CharterAdopt):
         return _judge_adopt(state, said.body, said.member)
     speaker = judge_speaker(state, said, at)
@@ -78,6 +88,8 @@ def judge(state: CharterState, said: Said[Any], at: Instant) -> Verdict:
             return _judge_accede(state, accession, said.member)
         case MemberWithdraw():
             return GRANTED
+        case MemberRotate() | KeyRevoke() | RecoveryObject():
+            return _judge_key_change(state, said, at)
         case other:
             raise AssertionError(f"expected a statement of the charter room, got {other!r}")
 
@@ -109,7 +121,7 @@ def _judge_adopt(state: CharterState, body: CharterAdopt, member: MemberId) -> V
     if member not in founders:
         return Denied(GENESIS, f"{member} is no founder of this charter")
     if state.charter is None:
-        return GRANTED
+        return _judge_founders(body)
     if state.in_force:
         return Denied(GENESIS, "the charter is in force; amend it by a proposal under topic 'charter'")
     if genesis_of(body.charter) != state.genesis:
@@ -119,12 +131,21 @@ def _judge_adopt(state: CharterState, body: CharterAdopt, member: MemberId) -> V
     return GRANTED
 
 
+def _judge_founders(body: CharterAdopt) -> Verdict:
+    try:
+        for record in body.charter.members:
+            body.charter.require_suites(record)
+    except ValueError as error:
+        return Denied(GENESIS, str(error))
+    return GRANTED
+
+
 def _judge_open(state: CharterState, body: ProposalOpen, member: MemberId, at: Instant) -> Verdict:
     assert state.charter is not None
     if at.time_ms == 0:
         # The first clock would jump from 0 past every deadline and close it unheard.
         return Denied("charter, log time", "the log has no time yet; open proposals after its first clock entry")
-    if body.topic not in state.charter.articles:
+    if state.charter.find_rule(body.topic) is None:
         topics = ", ".join(sorted(state.charter.articles))
         return Denied("charter, articles", f"no article decides topic {body.topic!r}; topics: {topics}")
     checks = (
@@ -150,11 +171,14 @@ def _judge_named(state: CharterState, body: ProposalOpen) -> Verdict:
     strangers = sorted({*body.concerned, *body.participants} - set(state.members))
     if strangers:
         return Denied(article, f"{strangers[0]} is no member; name members only")
-    rule = state.charter.articles[body.topic]
-    expected = {body.standing.member} if body.standing else set()
+    rule = state.charter.find_rule(body.topic)
+    assert rule is not None
+    expected = {change.member for change in (body.standing, body.recovery) if change is not None}
     if any(part.exclude_concerned for part in rule.chain()) and set(body.concerned) != expected:
         whom = ", ".join(expected) or "nobody"
-        return Denied(article, f"this article leaves out the member whose standing changes; name {whom} as concerned")
+        return Denied(
+            article, f"this article leaves out the member whose standing or keys change; name {whom} as concerned"
+        )
     if body.agreement is not None and set(body.participants) not in (set(), set(body.agreement.invited)):
         return Denied(article, "the participants of an agreement are those it invites; leave them out")
     if body.status is not None and body.participants:
@@ -171,6 +195,7 @@ def _judge_effect(body: ProposalOpen) -> Verdict:
         "standing": (body.standing, STANDING),
         "charter": (body.charter, CHARTER),
         "accession": (body.accession, ACCESSION),
+        "recovery": (body.recovery, RECOVERY),
     }
     carried = {name: topic for name, (effect, topic) in effects.items() if effect is not None}
     if len(carried) > 1:
@@ -194,6 +219,8 @@ def _judge_fit(state: CharterState, body: ProposalOpen, at: Instant) -> Verdict:
         return _judge_accession(state, body)
     if body.status is not None:
         return _judge_status(state, body.status, at)
+    if body.recovery is not None:
+        return _judge_recovery(state, body.recovery, at)
     return GRANTED
 
 
@@ -243,7 +270,17 @@ def _judge_accession(state: CharterState, body: ProposalOpen) -> Verdict:
         state.charter.with_member(body.accession)
     except ValueError as error:
         return Denied("articles.accession", f"the new member does not fit the charter: {error}")
-    return GRANTED
+    clash = find_clash(state.keys, body.accession)
+    return GRANTED if clash is None else Denied("articles.accession", clash)
+
+
+def _judge_recovery(state: CharterState, change: Recovery, at: Instant) -> Verdict:
+    standing = state.standings.get(change.member, Standing.UNKNOWN)
+    if standing not in (Standing.GOOD, Standing.SUSPENDED):
+        return Denied("articles.recovery", f"only a member has keys to recover; {change.member} is {standing}")
+    if change.from_index is not None and not 0 <= change.from_index <= at.index:
+        return Denied("articles.recovery", f"expected from_index of 0 to {at.index}, got {change.from_index}")
+    return _judge_keys(state, state.members[change.member], change, "articles.recovery")
 
 
 def _judge_status(state: CharterState, change: AgreementChange, at: Instant) -> Verdict:
@@ -331,4 +368,61 @@ def _judge_accede(state: CharterState, accession: Digest, member: MemberId) -> V
     record = found.body.accession if found is not None else None
     if state.standings.get(member) is not Standing.INVITED or record != state.members.get(member):
         return Denied("articles.accession", f"{member} accedes by naming the adopted proposal that invites it")
+    return GRANTED
+
+
+def _judge_keys(state: CharterState, record: MemberRecord, change: MemberRotate | Recovery, article: str) -> Verdict:
+    assert state.charter is not None
+    try:
+        following = next_record(record, change)
+        state.charter.with_member(following)
+    except ValueError as error:
+        return Denied(article, f"these keys do not fit: {error}")
+    clash = find_clash(state.keys, following)
+    return GRANTED if clash is None else Denied(article, clash)
+
+
+def _judge_key_change(state: CharterState, said: Said[Any], at: Instant) -> Verdict:
+    match said.body:
+        case MemberRotate() as body:
+            return _judge_rotate(state, body, said)
+        case KeyRevoke() as body:
+            return _judge_revoke(state, body, said.member, at)
+        case body:
+            return _judge_objection(state, body, said.member)
+
+
+def _judge_rotate(state: CharterState, body: MemberRotate, said: Said[Any]) -> Verdict:
+    record = state.members.get(body.member)
+    if record is None or said.member != body.member:
+        return Denied(KEYS, f"a member names its own keys; {said.member} cannot name those of {body.member}")
+    if body.version != record.version + 1:
+        return Denied(KEYS, f"{body.member} has keys of version {record.version}; expected {record.version + 1} next")
+    present = root_keys(state.keys, record)
+    if said.key not in present and not present & state.words.get(word_of(said), frozenset()):
+        # Else whoever makes a key could fill the log with rotations of others.
+        return Denied(KEYS, f"a present root key of {body.member} has to say this before a new one does")
+    return _judge_keys(state, record, body, KEYS)
+
+
+def _judge_revoke(state: CharterState, body: KeyRevoke, member: MemberId, at: Instant) -> Verdict:
+    holder = state.keys.get(body.key)
+    if holder is None or holder.member != member:
+        return Denied(KEYS, f"key {body.key[:12]} is none of {member}'s")
+    if holder.revoked:
+        return Denied(KEYS, f"key {body.key[:12]} is revoked already, from index {holder.until}")
+    if not holder.since <= body.from_index <= at.index:
+        return Denied(KEYS, f"expected from_index of {holder.since} to {at.index}, got {body.from_index}")
+    record = state.members[member]
+    if len(root_keys(state.keys, record) - {body.key}) < record.root_threshold:
+        return Denied(KEYS, f"too few root keys of {member} would be left; rotate them, or let the others recover them")
+    return GRANTED
+
+
+def _judge_objection(state: CharterState, body: RecoveryObject, member: MemberId) -> Verdict:
+    found = state.recoveries.get(body.proposal)
+    if found is None or found.body.member != member:
+        return Denied(KEYS, f"no decision {body.proposal[:12]} gives {member} new keys")
+    if found.stage is not RecoveryStage.COOLING:
+        return Denied(KEYS, f"the recovery of {member}'s keys is {found.stage} already")
     return GRANTED

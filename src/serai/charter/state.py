@@ -10,7 +10,7 @@ a stage that opens because a deadline has passed opens at the same log time in
 every replay.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,17 @@ from immutables import Map
 from serai.charter.agreements import Agreement, AgreementAction, Life
 from serai.charter.constitution import Charter, genesis_of, weights_of
 from serai.charter.decision import Outcome, Result, Tally, Voter
+from serai.charter.keys import (
+    Dispute,
+    RecoveryRecord,
+    RecoveryStage,
+    find_clash,
+    has_enough,
+    next_record,
+    revoked,
+    with_record,
+    word_of,
+)
 from serai.charter.members import KeyHolder, MemberRecord, Standing, StandingAction
 from serai.charter.motions import Proposal, Vote
 from serai.charter.statements import (
@@ -27,10 +38,13 @@ from serai.charter.statements import (
     AgreementWithdraw,
     Ballot,
     CharterAdopt,
+    KeyRevoke,
     MemberAccede,
+    MemberRotate,
     MemberWithdraw,
     ProposalOpen,
     ProposalWithdraw,
+    RecoveryObject,
     StandingChange,
 )
 from serai.errors import Missing
@@ -55,10 +69,14 @@ class CharterState:
         members: everyone who was ever a member or invited to be.
         standings: where each of them stands.
         leaving: members who withdrew or were expelled, with the log time at which their duties end.
-        keys: every key ever admitted, with its holder.
+        keys: every key ever admitted, with its holder and its time.
+        words: root keys that have said something for which their member's threshold
+            asks more, by what they said.
+        disputes: what revoked keys may have said without their members.
+        recoveries: by the decision that gives a member new keys.
         proposals: by id.
         agenda: the proposals still open, with their deadline and log index.
-        due_ms: the earliest deadline on the agenda.
+        due_ms: the earliest deadline on the agenda, or end of a cooling-off.
         agreements: by id.
 
     """
@@ -72,6 +90,9 @@ class CharterState:
     standings: Map[MemberId, Standing] = field(default_factory=Map)
     leaving: Map[MemberId, int] = field(default_factory=Map)
     keys: Map[KeyId, KeyHolder] = field(default_factory=Map)
+    words: Map[Digest, frozenset[KeyId]] = field(default_factory=Map)
+    disputes: tuple[Dispute, ...] = ()
+    recoveries: Map[Digest, RecoveryRecord] = field(default_factory=Map)
     proposals: Map[Digest, Proposal] = field(default_factory=Map)
     agenda: Map[Digest, tuple[int, int]] = field(default_factory=Map)
     due_ms: int | None = None
@@ -87,12 +108,16 @@ class CharterState:
 
 
 def holder_of(state: CharterState, key: KeyId, body: Any) -> KeyHolder | None:
-    """Whose key signed a statement, or None for a stranger's.
+    """Whose key signed a statement, or None for a stranger's; its time may be over.
 
-    Before there is a charter, the keys are those of the charter being adopted.
+    Before there is a charter, the keys are those of the charter being adopted; a
+    new root key speaks for the set that it is to be part of.
     """
     if state.charter is None and isinstance(body, CharterAdopt):
         return next((holder for holder in body.charter.holders() if key_id(holder.public) == key), None)
+    if isinstance(body, MemberRotate) and key not in state.keys:
+        new = (public for public in body.keys.get(Role.ROOT, ()) if key_id(public) == key)
+        return next((KeyHolder(body.member, Role.ROOT, public) for public in new), None)
     return state.keys.get(key)
 
 
@@ -186,11 +211,14 @@ def members_in_good_standing(state: CharterState, at: Instant) -> frozenset[Memb
 
 
 def witness_keys(state: CharterState) -> Mapping[MemberId, bytes]:
-    """The raw witness key of every member; suspension silences a voice, not a witness."""
+    """The raw witness key of every member; suspension silences a voice, not a witness.
+
+    A member whose witness key is revoked is no witness until it has a new one.
+    """
     return {
         member: record.keys[Role.WITNESS][0]
         for member, record in state.members.items()
-        if state.standings[member] not in _GONE
+        if state.standings[member] not in _GONE and state.keys[key_id(record.keys[Role.WITNESS][0])].until is None
     }
 
 
@@ -206,6 +234,7 @@ def next_deadline_ms(state: CharterState, at: Instant) -> int | None:
     """The next log time at which something changes by itself, or None."""
     state = settle(state, at)
     times = [state.due_ms] if state.due_ms is not None else []
+    times += [found.ends_ms for found in _cooling(state)]
     times += [state.proposals[proposal].opens_ms for proposal in state.agenda]
     for agreement in state.agreements.values():
         if agreement.adopted_ms is not None and not agreement.terminated:
@@ -225,9 +254,22 @@ def absentees(state: CharterState) -> frozenset[MemberId]:
 def apply(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
     """The state after a statement that ``rules.judge`` granted."""
     state = settle(state, at)
+    if isinstance(said.body, CharterAdopt) and state.charter is None:
+        state = _found(said.body.charter)
+    if said.role is not Role.ROOT:
+        return _take_effect(state, said, at)
+    word = word_of(said)
+    words = state.words.get(word, frozenset()) | {said.key}
+    if not has_enough(state.keys, state.members[said.member], said.body, words):
+        return replace(state, words=state.words.set(word, words))
+    state = replace(state, words=state.words.delete(word) if word in state.words else state.words)
+    return _take_effect(state, said, at)
+
+
+def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
     match said.body:
-        case CharterAdopt(charter=charter):
-            return _adopt(state, charter, said.member)
+        case CharterAdopt():
+            return replace(state, signed=state.signed | {said.member})
         case ProposalOpen() as body:
             return _open(state, body, said, at)
         case ProposalWithdraw(proposal=proposal):
@@ -235,7 +277,7 @@ def apply(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
         case Ballot() as body:
             return _cast(state, body, said, at)
         case AgreementSign(agreement=agreement):
-            return _recount(state, state.agreements[agreement].with_signature(said.member, at.time_ms), at)
+            return _recount(state, state.agreements[agreement].with_signature(said.member, at), at)
         case AgreementWithdraw(agreement=agreement):
             assert state.charter is not None
             left = state.agreements[agreement].with_withdrawal(said.member, at.time_ms, state.charter.notice_ms)
@@ -244,35 +286,116 @@ def apply(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
             return _with_standing(state, said.member, Standing.GOOD, at)
         case MemberWithdraw():
             return _with_standing(state, said.member, Standing.WITHDRAWN, at)
+        case MemberRotate() as body:
+            return _with_keys(state, next_record(state.members[body.member], body), at.index + 1)
+        case KeyRevoke(key=key, from_index=start, reason=reason):
+            keys, dispute = revoked(state.keys, key, start, at.index + 1, reason)
+            return replace(state, keys=keys, disputes=(*state.disputes, dispute))
+        case RecoveryObject(proposal=proposal):
+            return _with_recovery(state, replace(state.recoveries[proposal], stage=RecoveryStage.OBJECTED))
         case other:
             raise AssertionError(f"expected a statement of the charter room, got {other!r}")
+
+
+def disown(state: CharterState, indices: Collection[int], at: Instant) -> CharterState:
+    """Undo what is still open of disputed statements: proposals, ballots, signatures under what is not in force.
+
+    What is decided or in force stays as it is: others have built on it.
+
+    Args:
+        state: after the revocation.
+        indices: log indices of the statements.
+        at: now.
+
+    """
+    for id_ in sorted(state.agenda, key=lambda item: (state.agenda[item], item)):
+        proposal = state.proposals[id_].without_votes(indices)
+        if proposal.opened.index in indices:
+            state = _end(state, proposal.disowned(at.time_ms), at)
+        else:
+            state = replace(state, proposals=state.proposals.set(id_, proposal))
+    for id_ in sorted(state.agreements):
+        agreement = state.agreements[id_].without_signatures(indices, at.time_ms)
+        if agreement is not state.agreements[id_]:
+            state = _recount(state, agreement, at)
+    return state
 
 
 def settle(state: CharterState, at: Instant) -> CharterState:
     """Bring about whatever log time has decided; without effect a second time."""
     while state.due_ms is not None and state.due_ms <= at.time_ms:
-        due = min(state.agenda, key=lambda proposal: (state.agenda[proposal], proposal))
-        state = _advance(state, state.proposals[due], at)
+        cooled = min(_cooling(state), key=lambda found: (found.ends_ms, found.proposal), default=None)
+        if cooled is not None and cooled.ends_ms == state.due_ms:
+            state = _recover(state, cooled, at)
+        else:
+            due = min(state.agenda, key=lambda proposal: (state.agenda[proposal], proposal))
+            state = _advance(state, state.proposals[due], at)
     return state
 
 
-def _adopt(state: CharterState, charter: Charter, founder: MemberId) -> CharterState:
-    if state.charter is None:
-        state = CharterState(
-            charter=charter,
-            genesis=genesis_of(charter),
-            version=1,
-            founders=frozenset(member.id for member in charter.members),
-            members=Map({member.id: member for member in charter.members}),
-            standings=Map({member.id: Standing.GOOD for member in charter.members}),
-            keys=Map({key_id(holder.public): holder for holder in charter.holders()}),
-        )
-    return replace(state, signed=state.signed | {founder})
+def _found(charter: Charter) -> CharterState:
+    return CharterState(
+        charter=charter,
+        genesis=genesis_of(charter),
+        version=1,
+        founders=frozenset(member.id for member in charter.members),
+        members=Map({member.id: member for member in charter.members}),
+        standings=Map({member.id: Standing.GOOD for member in charter.members}),
+        keys=Map({key_id(holder.public): holder for holder in charter.holders()}),
+    )
+
+
+def _with_keys(state: CharterState, record: MemberRecord, index: int) -> CharterState:
+    """Put a member's next keys in force from a log index on; a recovery that was under way is overtaken."""
+    assert state.charter is not None
+    state = replace(
+        state,
+        charter=state.charter.with_member(record),
+        version=state.version + 1,
+        members=state.members.set(record.id, record),
+        keys=with_record(state.keys, record, index),
+    )
+    for found in _cooling(state):
+        if found.body.member == record.id:
+            state = _with_recovery(state, replace(found, stage=RecoveryStage.OVERTAKEN))
+    return state
+
+
+def _recover(state: CharterState, found: RecoveryRecord, at: Instant) -> CharterState:
+    """Give a member the keys that the others decided on; keys that no longer fit have no effect."""
+    charter, before, member = state.charter, state.keys, found.body.member
+    assert charter is not None
+    state = _with_recovery(state, replace(found, stage=RecoveryStage.OVERTAKEN))
+    try:
+        record = next_record(state.members[member], found.body)
+        charter.with_member(record)
+    except ValueError:
+        return state
+    if state.standings[member] in _GONE or find_clash(before, record) is not None:
+        return state
+    state = _with_keys(state, record, at.index)
+    for key in sorted(
+        key for key, holder in state.keys.items() if holder.until is not None and before[key].until is None
+    ):
+        if found.body.from_index is not None:
+            start = max(found.body.from_index, before[key].since)
+            keys, dispute = revoked(state.keys, key, start, at.index, f"recovery {found.proposal[:12]}")
+            state = replace(state, keys=keys, disputes=(*state.disputes, dispute))
+    return _with_recovery(state, replace(found, stage=RecoveryStage.EFFECTIVE))
+
+
+def _with_recovery(state: CharterState, found: RecoveryRecord) -> CharterState:
+    return _with_agenda(replace(state, recoveries=state.recoveries.set(found.proposal, found)), state.agenda)
+
+
+def _cooling(state: CharterState) -> list[RecoveryRecord]:
+    return [found for found in state.recoveries.values() if found.stage is RecoveryStage.COOLING]
 
 
 def _open(state: CharterState, body: ProposalOpen, said: Said[Any], at: Instant) -> CharterState:
     assert state.charter is not None
-    rule = state.charter.articles[body.topic]
+    rule = state.charter.find_rule(body.topic)
+    assert rule is not None, "rules.judge let a topic in that has none"
     opens_ms = at.time_ms + rule.notice_ms
     proposal = Proposal(
         id=said.id,
@@ -332,7 +455,8 @@ def _scheduled(state: CharterState, proposal: Proposal) -> CharterState:
 
 
 def _with_agenda(state: CharterState, agenda: Map[Digest, tuple[int, int]]) -> CharterState:
-    due_ms = min((closes_ms for closes_ms, _ in agenda.values()), default=None)
+    times = [closes_ms for closes_ms, _ in agenda.values()] + [found.ends_ms for found in _cooling(state)]
+    due_ms = min(times, default=None)
     return replace(state, agenda=agenda, due_ms=due_ms)
 
 
@@ -351,9 +475,13 @@ def _end(state: CharterState, proposal: Proposal, at: Instant) -> CharterState:
     if body.charter is not None:
         return _amend(state, proposal)
     if body.accession is not None:
-        return _invite(state, body.accession)
+        return _invite(state, body.accession, at)
     if body.status is not None:
         return _change_agreement(state, body.status)
+    if body.recovery is not None:
+        assert state.charter is not None
+        ends_ms = proposal.decided.time_ms + state.charter.cooling_ms
+        return _with_recovery(state, RecoveryRecord(proposal=proposal.id, body=body.recovery, ends_ms=ends_ms))
     return state
 
 
@@ -377,20 +505,17 @@ def _amend(state: CharterState, proposal: Proposal) -> CharterState:
     return replace(state, charter=state.charter.with_change(proposal.body.charter), version=state.version + 1)
 
 
-def _invite(state: CharterState, record: MemberRecord) -> CharterState:
+def _invite(state: CharterState, record: MemberRecord, at: Instant) -> CharterState:
     """Admit a new member's keys; of two accessions that clash, the first adopted stands."""
-    keys = {key_id(holder.public): holder for holder in record.holders()}
-    if record.id in state.members or any(key in state.keys for key in keys):
-        return state
     assert state.charter is not None
-    return replace(
-        state,
-        charter=state.charter.with_member(record),
-        version=state.version + 1,
-        members=state.members.set(record.id, record),
-        standings=state.standings.set(record.id, Standing.INVITED),
-        keys=state.keys.update(keys),
-    )
+    try:
+        state.charter.with_member(record)
+    except ValueError:  # the charter has changed since it was asked
+        return state
+    if record.id in state.members or any(key_id(holder.public) in state.keys for holder in record.holders()):
+        return state
+    state = _with_keys(state, record, at.index)
+    return replace(state, standings=state.standings.set(record.id, Standing.INVITED))
 
 
 def _change_agreement(state: CharterState, change: AgreementChange) -> CharterState:

@@ -1,5 +1,6 @@
 """What can be said about the charter, proposals and agreements."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,7 +8,7 @@ from serai.charter.agreements import AgreementAction, AgreementText
 from serai.charter.constitution import Charter, CharterChange
 from serai.charter.decision import Choice
 from serai.charter.members import MemberRecord, StandingAction
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import Digest, KeyId, MemberId
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
 
@@ -26,6 +27,25 @@ class AgreementChange:
 
     agreement: Digest
     action: AgreementAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """New keys for a member whose root keys are lost or stolen, as a proposal carries them.
+
+    Attributes:
+        member: who gets them.
+        keys: its whole next set of public keys, by role.
+        root_threshold: how many of the new root keys must say the same.
+        from_index: log index from which on statements by the keys that end are
+            disputed, where a thief may have them; None where they are only lost.
+
+    """
+
+    member: MemberId
+    keys: Mapping[str, tuple[bytes, ...]]
+    root_threshold: int = 1
+    from_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +77,7 @@ class ProposalOpen:
         charter: an amendment of the charter, under topic ``charter``.
         accession: a new member, under topic ``accession``.
         status: suspend, resume or terminate an agreement, under topic ``agreement``.
+        recovery: new keys for a member that cannot name them itself, under topic ``recovery``.
 
     """
 
@@ -74,6 +95,7 @@ class ProposalOpen:
     charter: CharterChange | None = None
     accession: MemberRecord | None = None
     status: AgreementChange | None = None
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +176,64 @@ class MemberWithdraw:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRotate:
+    """A member's next whole set of keys, said by root keys of the present set and of the next.
+
+    Attributes:
+        member: whose keys they are.
+        version: one more than that of the present set.
+        keys: public keys by role.
+        root_threshold: how many root keys of the next set must say the same.
+
+    """
+
+    KIND: ClassVar[str] = "member.rotate"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ROOT})
+
+    member: MemberId
+    version: int
+    keys: Mapping[str, tuple[bytes, ...]]
+    root_threshold: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRevoke:
+    """A member's key ends at once, because somebody else may have it.
+
+    Attributes:
+        key: id of the key.
+        from_index: log index from which on its statements are disputed; no later
+            than this statement's own.
+        reason: for the record.
+
+    """
+
+    KIND: ClassVar[str] = "key.revoke"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ROOT})
+
+    key: KeyId
+    from_index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryObject:
+    """The old root keys object to a recovery of their member, which ends it.
+
+    Attributes:
+        proposal: the decision to give the member new keys.
+        reason: for the record.
+
+    """
+
+    KIND: ClassVar[str] = "recovery.object"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ROOT})
+
+    proposal: Digest
+    reason: str
+
+
 STATEMENTS: tuple[type[Body], ...] = (
     CharterAdopt,
     ProposalOpen,
@@ -163,4 +243,7 @@ STATEMENTS: tuple[type[Body], ...] = (
     AgreementWithdraw,
     MemberAccede,
     MemberWithdraw,
+    MemberRotate,
+    KeyRevoke,
+    RecoveryObject,
 )

@@ -1,9 +1,15 @@
-"""Private keys in a private folder: Ed25519 by role, X25519 by purpose.
+"""Private keys in a private folder: signing keys by role, X25519 by purpose.
 
 No private key leaves this module: callers get something that signs or agrees.
-Files are PKCS #8 in PEM (RFC 5958, RFC 7468), so any tool can make or move them.
+Files are PKCS #8 in PEM (RFC 5958, RFC 7468), so any tool can make or move them;
+a hybrid key is one file with two keys, Ed25519 and then ML-DSA-65 (RFC 9881).
+
+A role has one key in use, ``zone.pem``, and while it is being replaced the next
+one, ``zone.next.pem``. What is replaced is kept under its key id: nothing is
+ever overwritten.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -13,6 +19,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,10 +29,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from serai.errors import Conflict, Malformed, Misconfigured, Missing
-from serai.kernel.keys import Role, Signer
+from serai.kernel.ids import KeyId
+from serai.kernel.keys import Role, Signer, Suite, hybrid_key, key_id
 from serai.storage.disk import no_room_explained
 
 _AGREEMENT: Final = "agree-"
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)  # RFC 7468 2
+_Private = Ed25519PrivateKey | MLDSA65PrivateKey | X25519PrivateKey
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
 
 
@@ -64,7 +74,7 @@ class Keyring:
         self._folder = folder
 
     @classmethod
-    def create(cls, folder: Path, roles: Iterable[Role]) -> "Keyring":
+    def create(cls, folder: Path, roles: Iterable[Role], suite: Suite = Suite.ED25519) -> "Keyring":
         """Make a folder with one new key for each role.
 
         Raises:
@@ -74,7 +84,7 @@ class Keyring:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keyring = cls(folder)
         for role in roles:
-            if not _write_new(folder / f"{role}.pem", Ed25519PrivateKey.generate()):
+            if not _write_new(folder / f"{role}.pem", *_generate(suite)):
                 raise Conflict(
                     "key-exists", f"{folder} already has a {role} key; use it, or name an empty folder for new keys"
                 )
@@ -90,14 +100,56 @@ class Keyring:
 
         Raises:
             Missing: there is no key for that role.
-            Misconfigured: the file is readable by others, or holds no Ed25519 key.
+            Misconfigured: the file is readable by others, or holds other keys than a suite takes.
 
         """
-        path = self._folder / f"{role}.pem"
-        key = _read(path)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Misconfigured("key-kind", f"expected an Ed25519 private key in {path}; put the right file there")
-        return _FileSigner(key)
+        return _read_signer(self._folder / f"{role}.pem")
+
+    def live_signer(self, role: Role) -> Signer:
+        """What signs for ``role`` with the key in use at the time, for processes that outlive a key."""
+        return _LiveSigner(self, role)
+
+    def prepare(self, role: Role, suite: Suite = Suite.ED25519) -> Signer:
+        """The key that is to replace the one in use; made if there is none yet.
+
+        Raises:
+            Misconfigured: the file is readable by others, or holds other keys than a suite takes.
+            Unavailable: the disk is full.
+
+        """
+        path = self._next_path(role)
+        if not path.exists():
+            _write_new(path, *_generate(suite))  # whoever comes second reads the first one's key
+        return _read_signer(path)
+
+    def find_next(self, role: Role) -> Signer | None:
+        """The key that is to replace the one in use, or None."""
+        path = self._next_path(role)
+        return _read_signer(path) if path.exists() else None
+
+    def promote(self, role: Role) -> None:
+        """Put the next key in the place of the one in use, which stays under its key id.
+
+        Raises:
+            Missing: there is no next key.
+
+        """
+        path, following = self._folder / f"{role}.pem", self._next_path(role)
+        _read_signer(following)
+        if path.exists():
+            with contextlib.suppress(FileExistsError):  # a crash came before the rename
+                os.link(path, self._folder / f"{role}.{key_id(_read_signer(path).public)[:16]}.pem")
+        following.rename(path)  # at once: an agent that reads the key meanwhile finds one or the other
+
+    def find_signer(self, key: KeyId) -> Signer | None:
+        """What signs with a key of this folder, of whatever role and in use or not; None if it is not here."""
+        for path in sorted(self._folder.glob("*.pem")):
+            if not path.name.startswith(_AGREEMENT) and key_id((signer := _read_signer(path)).public) == key:
+                return signer
+        return None
+
+    def _next_path(self, role: Role) -> Path:
+        return self._folder / f"{role}.next.pem"
 
     def agreement(self, name: str) -> KeyAgreement:
         """The key agreement key kept under ``name``, such as a run's id; made at its first use.
@@ -111,8 +163,8 @@ class Keyring:
         path = self._agreement_path(name)
         if not path.exists():
             _write_new(path, X25519PrivateKey.generate())  # whoever comes second reads the first one's key
-        key = _read(path)
-        if not isinstance(key, X25519PrivateKey):
+        (key, *others) = _read(path)
+        if others or not isinstance(key, X25519PrivateKey):
             raise Misconfigured("key-kind", f"expected an X25519 private key in {path}; put the right file there")
         return _FileAgreement(key)
 
@@ -149,6 +201,41 @@ class _FileSigner:
         raise TypeError("a private key does not leave its process")
 
 
+class _HybridSigner:
+    """Ed25519, wherever that key lives, and ML-DSA-65 from a file."""
+
+    __slots__ = ("_ed25519", "_mldsa", "_mldsa_public", "_public")
+
+    def __init__(self, ed25519: Signer, mldsa: MLDSA65PrivateKey) -> None:
+        self._ed25519, self._mldsa = ed25519, mldsa
+        self._mldsa_public = mldsa.public_key().public_bytes_raw()
+        self._public = hybrid_key(ed25519.public, self._mldsa_public)
+
+    @property
+    def public(self) -> bytes:
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        return self._ed25519.sign(message) + self._mldsa_public + self._mldsa.sign(message)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key does not leave its process")
+
+
+class _LiveSigner:
+    """Reads the key anew at each use."""
+
+    def __init__(self, keyring: Keyring, role: Role) -> None:
+        self._keyring, self._role = keyring, role
+
+    @property
+    def public(self) -> bytes:
+        return self._keyring.signer(self._role).public
+
+    def sign(self, message: bytes) -> bytes:
+        return self._keyring.signer(self._role).sign(message)
+
+
 class _FileAgreement:
     __slots__ = ("_key", "_public")
 
@@ -170,8 +257,29 @@ class _FileAgreement:
         raise TypeError("a private key does not leave its process")
 
 
-def _write_new(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> bool:
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _generate(suite: Suite) -> tuple[_Private, ...]:
+    match suite:
+        case Suite.ED25519:
+            return (Ed25519PrivateKey.generate(),)
+        case Suite.HYBRID:
+            return (Ed25519PrivateKey.generate(), MLDSA65PrivateKey.generate())
+
+
+def _read_signer(path: Path) -> Signer:
+    match _read(path):
+        case [Ed25519PrivateKey() as key]:
+            return _FileSigner(key)
+        case [Ed25519PrivateKey() as key, MLDSA65PrivateKey() as mldsa]:
+            return _HybridSigner(_FileSigner(key), mldsa)
+        case _:
+            raise Misconfigured(
+                "key-kind",
+                f"expected an Ed25519 private key in {path}, alone or before an ML-DSA-65 key; put the right file there",
+            )
+
+
+def _write_new(path: Path, *keys: _Private) -> bool:
+    pem = b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in keys)
     temporary = path.with_suffix(f".{secrets.token_hex(8)}")
     try:
         with no_room_explained(path.parent):
@@ -189,14 +297,15 @@ def _write_new(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> bool:
     return True
 
 
-def _read(path: Path) -> object:
+def _read(path: Path) -> list[object]:
     try:
         _check_private(path, "600")
         pem = path.read_bytes()
     except FileNotFoundError:
         raise Missing("key-missing", f"there is no key at {path}; make it, or use the keyring that has it") from None
     try:
-        return load_pem_private_key(pem, password=None)
+        blocks = [match[0] for match in _BLOCK.finditer(pem)] or [pem]
+        return [load_pem_private_key(block, password=None) for block in blocks]
     except (ValueError, TypeError) as error:
         raise Misconfigured("key-unreadable", f"expected an unencrypted PKCS #8 key in {path}: {error}") from error
 

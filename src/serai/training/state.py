@@ -32,6 +32,7 @@ class Run:
         planner: the member that signed it.
         at: when it was planned.
         keys: X25519 public key of each member that joined.
+        joined_at: log index at which each did.
         declines: the reasons of each member that declined and has not joined since.
         paces: how fast each member that joined said it was, last.
         cancelled: who stopped it and why; None while it may go on.
@@ -43,6 +44,7 @@ class Run:
     planner: MemberId
     at: Instant
     keys: Map[MemberId, bytes] = field(default_factory=Map)
+    joined_at: Map[MemberId, int] = field(default_factory=Map)
     declines: Map[MemberId, tuple[Reason, ...]] = field(default_factory=Map)
     paces: Map[MemberId, RunPace] = field(default_factory=Map)
     cancelled: Cancellation | None = None
@@ -65,6 +67,7 @@ def apply(runs: RunsState, said: Said[Body], at: Instant) -> RunsState:
             run = dataclasses.replace(
                 run,
                 keys=run.keys.set(said.member, agg_key),
+                joined_at=run.joined_at.set(said.member, at.index),
                 declines=run.declines.delete(said.member) if said.member in run.declines else run.declines,
             )
         case RunDecline(plan=plan_id, reasons=reasons):
@@ -79,6 +82,19 @@ def apply(runs: RunsState, said: Said[Body], at: Instant) -> RunsState:
         case _:
             return runs
     return RunsState(plans=runs.plans.set(run.id, run))
+
+
+def disown(runs: RunsState, indices: Collection[int]) -> RunsState:
+    """Take back the joins that were said at some log indices, by a key that is now revoked.
+
+    The member is out of those runs, as one that has left their agreement; rounds
+    that are finished stay.
+    """
+    for run in runs.plans.values():
+        kept = {member: key for member, key in run.keys.items() if run.joined_at[member] not in indices}
+        if len(kept) != len(run.keys):
+            runs = RunsState(plans=runs.plans.set(run.id, dataclasses.replace(run, keys=Map(kept))))
+    return runs
 
 
 def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = None) -> Job | None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from serai.errors import Malformed, Unavailable, Unverified
 from serai.kernel.ids import KeyId, parse_digest
-from serai.kernel.keys import Signer, key_id, verify_signature
+from serai.kernel.keys import Signer, ed25519_part, ed25519_signature, key_id, verify_signature
 
 MAX_AGE_S: Final = 120  # how far a member's clock may be off, and how long a request stays fresh
 MAX_NONCES: Final = 1_000_000  # about 4,000 requests/s for the whole window; 150 MB when full
@@ -100,13 +100,13 @@ class RequestSignature:
         return "\n".join([*lines, f'"@signature-params": {self.raw}']).encode()
 
     def verify(self, head: RequestHead, public: bytes) -> None:
-        """Check the signature with a raw Ed25519 public key.
+        """Check the signature with a public key, of whose suite a request takes the Ed25519 part.
 
         Raises:
             Unverified: the signature does not hold.
 
         """
-        verify_signature(public, self.signature, self.base(head))
+        verify_signature(ed25519_part(public), self.signature, self.base(head))
 
 
 def content_digest(body: bytes) -> str:
@@ -137,7 +137,7 @@ def sign_request(head: RequestHead, signer: Signer, *, created: int, nonce: str)
     unsigned = RequestSignature(
         components=components, raw=raw, created=created, nonce=nonce, keyid=keyid, signature=b""
     )
-    signature = base64.b64encode(signer.sign(unsigned.base(head))).decode()
+    signature = base64.b64encode(ed25519_signature(signer, unsigned.base(head))).decode()
     return {"signature-input": f"{_LABEL}={raw}", "signature": f"{_LABEL}=:{signature}:"}
 
 

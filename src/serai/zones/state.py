@@ -1,6 +1,6 @@
 """What the statements about data add up to: offers and grants, each in force or not, and who approved what."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -113,6 +113,40 @@ def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
             return replace(zones, charges=zones.charges.set(ledger, charges.set(body.run, body.cost)))
         case _:
             return zones
+
+
+def disown(zones: ZonesState, indices: Collection[int], at: Instant) -> ZonesState:
+    """Take back the offers, grants and approvals that were said at some log indices, by a key that is now revoked.
+
+    What it took back stays taken back, and what a run has cost stays charged: neither lets anybody use more.
+    """
+    offers = {
+        id_: replace(offer, withdrawn=at)
+        for id_, offer in zones.offers.items()
+        if offer.at.index in indices and offer.withdrawn is None
+    }
+    grants = {
+        id_: replace(grant, revoked=at)
+        for id_, grant in zones.grants.items()
+        if grant.at.index in indices and grant.revoked is None
+    }
+    return replace(
+        zones,
+        offers=zones.offers.update(offers),
+        grants=zones.grants.update(grants),
+        approvals=_without_approvals(zones.approvals, indices),
+        steward_approvals=_without_approvals(zones.steward_approvals, indices),
+    )
+
+
+def _without_approvals(
+    approvals: Map[Digest, Map[MemberId, Instant]], indices: Collection[int]
+) -> Map[Digest, Map[MemberId, Instant]]:
+    for subject, given in approvals.items():
+        kept = Map({member: when for member, when in given.items() if when.index not in indices})
+        if len(kept) != len(given):
+            approvals = approvals.set(subject, kept)
+    return approvals
 
 
 def _with_approval(

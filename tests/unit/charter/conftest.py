@@ -90,12 +90,14 @@ class Center:
             self.do(member.id, CharterAdopt(charter=self.founding), Role.ROOT)
         return self
 
-    def say(self, member: str, body: object, role: Role = Role.DELEGATE) -> tuple[Verdict, Digest]:
+    def say(
+        self, member: str, body: object, role: Role = Role.DELEGATE, key: bytes | None = None
+    ) -> tuple[Verdict, Digest]:
         """Judge a statement and apply it if it is granted; every entry settles first, as the fold does."""
         at = self.at
         self.state = settle(self.state, at)
         name = digest_of(f"statement {at.index}".encode())
-        said = Said(name, body, MemberId(member), role, key_id(public_key(member, role)), name)
+        said = Said(name, body, MemberId(member), role, key_id(key or public_key(member, role)), name)
         verdict = judge(self.state, said, at)
         if isinstance(verdict, Granted):
             self.state = apply(self.state, said, at)
@@ -103,13 +105,13 @@ class Center:
         self.at = Instant(at.index + 1, at.time_ms)
         return verdict, name
 
-    def do(self, member: str, body: object, role: Role = Role.DELEGATE) -> Digest:
-        verdict, name = self.say(member, body, role)
+    def do(self, member: str, body: object, role: Role = Role.DELEGATE, key: bytes | None = None) -> Digest:
+        verdict, name = self.say(member, body, role, key)
         assert isinstance(verdict, Granted), verdict
         return name
 
-    def refuse(self, member: str, body: object, role: Role = Role.DELEGATE) -> Denied:
-        verdict, _ = self.say(member, body, role)
+    def refuse(self, member: str, body: object, role: Role = Role.DELEGATE, key: bytes | None = None) -> Denied:
+        verdict, _ = self.say(member, body, role, key)
         assert isinstance(verdict, Denied), f"expected a denial of {body}"
         return verdict
 

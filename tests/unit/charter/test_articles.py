@@ -133,7 +133,8 @@ def test_a_charter_has_a_real_operator_key_and_a_notice_that_ends(make_charter):
         ({"root": (b"r" * 32,), "witness": (b"w" * 32,)}, "delegate"),
         ({"root": (b"r" * 32,), "delegate": (b"d" * 32,)}, "witness"),
         ({"root": (b"r" * 32,), "delegate": (b"d" * 32,), "witness": (b"w" * 32, b"x" * 32)}, "exactly one"),
-        ({"root": (b"r",), "delegate": (b"d" * 32,), "witness": (b"w" * 32,)}, "32 bytes"),
+        ({"root": (b"r",), "delegate": (b"d" * 32,), "witness": (b"w" * 32,)}, "no known suite"),
+        ({"root": (b"r" * 32,), "delegate": (b"d" * 32,), "witness": (b"w" * 64,)}, "Ed25519 witness key"),
         ({"operator": (b"o" * 32,)}, "operator"),
     ],
 )

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from serai.errors import Conflict, Malformed, Misconfigured, Missing
-from serai.kernel.keys import Role, verify_signature
+from serai.kernel.keys import Role, Suite, find_suite, key_id, verify_signature
 from serai.storage.keyring import Keyring
 
 
@@ -131,3 +131,49 @@ def test_a_private_key_neither_shows_nor_leaves_its_process(keyring):
         assert "PRIVATE" not in repr(held)
         with pytest.raises(TypeError, match="does not leave"):
             pickle.dumps(held)
+
+
+def test_a_hybrid_key_is_one_file_of_two_keys_and_signs_with_both(tmp_path):
+    keyring = Keyring.create(tmp_path / "keys", [Role.ROOT], Suite.HYBRID)
+    signer = keyring.signer(Role.ROOT)
+    text = (tmp_path / "keys" / "root.pem").read_bytes()
+    assert text.count(b"BEGIN PRIVATE KEY") == 2
+    assert find_suite(signer.public) is Suite.HYBRID
+    verify_signature(signer.public, signer.sign(b"hello"), b"hello")
+    with pytest.raises(TypeError, match="does not leave"):
+        pickle.dumps(signer)
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 0), (1,), (0, 1, 1)], ids=["swapped", "twice", "half", "three"])
+def test_a_file_of_other_keys_than_a_suite_takes_signs_nothing(tmp_path, order):
+    keyring = Keyring.create(tmp_path / "keys", [Role.ROOT], Suite.HYBRID)
+    path = tmp_path / "keys" / "root.pem"
+    blocks = [block + b"-----END PRIVATE KEY-----\n" for block in path.read_bytes().split(b"-----END PRIVATE KEY-----")]
+    path.write_bytes(b"".join(blocks[number] for number in order))
+    with pytest.raises(Misconfigured, match="expected an Ed25519 private key"):
+        keyring.signer(Role.ROOT)
+
+
+def test_the_next_key_waits_beside_the_one_in_use_and_takes_its_place_whole(keyring):
+    before = keyring.signer(Role.ZONE).public
+    live = keyring.live_signer(Role.ZONE)
+    assert keyring.find_next(Role.ZONE) is None
+    following = keyring.prepare(Role.ZONE).public
+    assert following == keyring.prepare(Role.ZONE).public == keyring.find_next(Role.ZONE).public
+    assert keyring.signer(Role.ZONE).public == live.public == before != following
+    keyring.promote(Role.ZONE)
+    assert keyring.signer(Role.ZONE).public == live.public == following
+    verify_signature(following, live.sign(b"hello"), b"hello")
+    assert keyring.find_next(Role.ZONE) is None
+    assert keyring.find_signer(key_id(before)).public == before
+    assert keyring.find_signer(key_id(b"nobody's")) is None
+    with pytest.raises(Missing, match="no key at"):
+        keyring.promote(Role.ZONE)
+
+
+def test_a_crash_while_a_key_is_replaced_leaves_the_old_one_in_use(keyring, tmp_path):
+    before, following = keyring.signer(Role.ZONE).public, keyring.prepare(Role.ZONE).public
+    (tmp_path / "keys" / f"zone.{key_id(before)[:16]}.pem").hardlink_to(tmp_path / "keys" / "zone.pem")
+    assert keyring.signer(Role.ZONE).public == before
+    keyring.promote(Role.ZONE)
+    assert keyring.signer(Role.ZONE).public == following
