@@ -22,6 +22,7 @@ from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
 from serai.agent.session import MIRROR_FILE, read_charter
 from serai.agent.settings import ZoneSettings
+from serai.agent.succession import take_up_keys
 from serai.agent.vault import Vault
 from serai.agent.witness import cosign_head
 from serai.agent.zone import Zone
@@ -77,7 +78,7 @@ def build(settings: ZoneSettings) -> Zone:
     programs.sweep()
     return Zone(
         settings=settings,
-        center=HttpCenter(settings.center_url, keys.signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)),
+        center=HttpCenter(settings.center_url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)),
         keys=keys,
         mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
         journal=Journal(settings.home / "journal.sqlite"),
@@ -161,6 +162,8 @@ class Follower:
         # Without something that waits for a quorum, a cosignature is no news.
         witnessed = before.witnessed_size if wanted_witness(zone, before) else before.size
         view = zone.mirror.follow(zone.center, witnessed, min(wait_s, LAZY_WAIT_S) if is_behind else wait_s)
+        for role in take_up_keys(zone.keys, zone.member, view.state):
+            _log.info("the new %s key of %s is in use", role, zone.member)
         if view.size == before.size or _needs_witness(before, view):
             self._cosigned = max(self._cosigned, cosign_head(zone, view))
         return view

@@ -14,6 +14,7 @@ from serai.agent.programs import Programs
 from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
 from serai.errors import Malformed, Unverified
+from serai.kernel.envelope import sign_again
 from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body, sign_body
@@ -66,7 +67,8 @@ class Zone:
         """Put a statement into the log, the same bytes however often it is said.
 
         The entry is signed at the first call for a ``topic`` and journalled before it
-        is sent; later calls, also after a crash, send those bytes again.
+        is sent; later calls, also after a crash, send those bytes again. Where the key
+        that signed them has been replaced meanwhile, they are signed with the new one.
 
         Args:
             topic: what is decided once, such as ``release <round>``.
@@ -83,7 +85,12 @@ class Zone:
         """
         signer = self.keys.signer(Role.ZONE)
         entry = self.journal.word(topic, about, lambda: sign_body(body(), signer, nonce=self.random(8)))
-        return self.center.submit(entry)
+        try:
+            return self.center.submit(entry)
+        except Unverified as error:
+            if error.code != "signer-ended":
+                raise
+        return self.center.submit(sign_again(entry, signer))
 
     def fetch_blob(self, digest: Digest) -> None:
         """Bring a blob from the center into this zone's store.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from serai.charter.constitution import Charter
-from serai.charter.state import holder_of, witness_faults, witness_keys
+from serai.charter.state import holder_of, settle, witness_faults, witness_keys
 from serai.errors import Malformed, Refused, Unverified
 from serai.kernel.envelope import Envelope
 from serai.kernel.ids import Digest, KeyId
@@ -84,7 +84,9 @@ class Replay:
                 "kind-unknown", f"no statement of kind {envelope.kind!r} is known; update one of the two sides"
             )
         body = from_json(kind, envelope.predicate)
-        holder = holder_of(self.current().charter, envelope.signer, body)
+        state = self.current()
+        # A recovery may have become due since the last entry: its keys count for the next one.
+        holder = holder_of(settle(state.charter, state.now), envelope.signer, body)
         if holder is None:
             raise Unverified("signer-unknown", f"key {envelope.signer[:12]} belongs to no member in the charter")
         if holder.until is not None:
@@ -109,9 +111,13 @@ class Replay:
         return Witnesses(witness_keys(state), witness_faults(state))
 
     def find_key(self, key: KeyId) -> bytes | None:
-        """The public key of an id, if somebody in the charter holds it and may still use it."""
+        """The public key of an id, if somebody in the charter holds it and it was not revoked.
+
+        One that has been rotated may still ask: it is how its member's agent learns
+        of the rotation. What it says is void.
+        """
         keys = self.latest().charter.keys
         holder = keys.get(key) or self.current().charter.keys.get(key)
         if holder is None:
             return self._founders.get(key)
-        return holder.public if holder.until is None else None
+        return None if holder.revoked else holder.public

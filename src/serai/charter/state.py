@@ -480,7 +480,7 @@ def _end(state: CharterState, proposal: Proposal, at: Instant) -> CharterState:
         return _change_agreement(state, body.status)
     if body.recovery is not None:
         assert state.charter is not None
-        ends_ms = proposal.decided.time_ms + state.charter.cooling_ms
+        ends_ms = at.time_ms + state.charter.cooling_ms  # not from the deadline: the old keys see the decision only now
         return _with_recovery(state, RecoveryRecord(proposal=proposal.id, body=body.recovery, ends_ms=ends_ms))
     return state
 

@@ -12,17 +12,16 @@ from serai.aggregation.audit import ReadBlob, verify_round
 from serai.aggregation.ring import CHUNK_VALUES
 from serai.aggregation.state import Round, find_round
 from serai.charter.constitution import Charter, genesis_of
-from serai.charter.state import witness_keys
+from serai.charter.state import witness_faults, witness_keys
 from serai.charter.statements import CharterAdopt
 from serai.cli.reading import read_line
 from serai.errors import Missing, Unavailable, Unverified
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.keys import Role
 from serai.ledger.audit import audit_log
 from serai.ledger.note import parse_vkey
 from serai.ledger.policy import Witnesses
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
-from serai.state import State, advance, digest_state, replay
+from serai.state import State, advance, digest_state
 from serai.training.state import form_of
 
 MAX_FILE_BYTES: Final = 20 * 2**20  # an entry bundle of 256 entries of 64 KiB, and some room
@@ -121,10 +120,15 @@ def read_published(url: str) -> tuple[State, list[bytes]]:
     """
     charter = founding_charter(url)
     entries: list[bytes] = []
-    keys = {member.id: member.keys[Role.WITNESS][0] for member in charter.members}
-    witnesses = Witnesses(keys, charter.faulty)
-    audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), witnesses, lambda _, entry: entries.append(entry))
-    return replay(entries), entries
+    state = State()
+
+    def receive(_index: int, entry: bytes) -> None:
+        nonlocal state
+        entries.append(entry)
+        state = advance(state, entry)
+
+    audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
+    return state, entries
 
 
 def audit_published(url: str, charter: Charter) -> LogAudit:
@@ -144,8 +148,7 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         nonlocal state
         state = advance(state, entry)
 
-    keys = {member.id: member.keys[Role.WITNESS][0] for member in charter.members}
-    witnessed = audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), Witnesses(keys, charter.faulty), receive)
+    witnessed = audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
     genesis = genesis_of(charter)
     if state.charter.genesis != genesis:
         raise Unverified("log-genesis", f"the log was founded on {state.charter.genesis}, and not on {genesis}")
@@ -153,10 +156,15 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         entries=witnessed.checkpoint.size,
         void=len(state.void),
         root=witnessed.checkpoint.root.hex(),
-        witnesses=tuple(sorted(set(witnessed.times_s) & set(witness_keys(state.charter)))),
+        witnesses=tuple(sorted(witnessed.times_s)),
         state=digest_state(state),
         genesis=genesis,
     )
+
+
+def _witnesses(state: State) -> Witnesses:
+    """Who the witnesses are after the last entry: a member's key as it has rotated, from the founders' on."""
+    return Witnesses(witness_keys(state.charter), witness_faults(state.charter))
 
 
 def audit_run(session: Session, run: Digest) -> Iterator[RoundAudit]:

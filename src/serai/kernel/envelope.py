@@ -167,6 +167,20 @@ def sign_payload(payload: bytes, signer: Signer) -> Envelope:
     return replace(envelope, parts=split_signature(signer.public, signer.sign(envelope.message)))
 
 
+def sign_again(entry: bytes, signer: Signer) -> bytes:
+    """Say with another key what an entry says, which is then another statement.
+
+    Raises:
+        Malformed: not a statement, or the new entry exceeds 65,535 bytes.
+
+    """
+    statement = parse(parse_envelope(entry).payload, MAX_ENTRY_BYTES)
+    assert isinstance(statement, dict)
+    assert isinstance(statement["predicate"], dict)
+    statement["predicate"][_SIGNER] = key_id(signer.public)
+    return sign_payload(canonical(statement), signer).encode()
+
+
 @functools.lru_cache(maxsize=16)  # whoever takes an entry in reads it for its name, and again to judge it
 def parse_envelope(entry: bytes) -> Envelope:
     """Read an entry; the signatures are *not* checked here.

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 
 from serai.errors import Malformed, Unverified
+from serai.ledger.checkpoint import open_checkpoint
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
-from serai.ledger.note import NoteKey
-from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
+from serai.ledger.note import NoteKey, parse_note
+from serai.ledger.policy import Witnessed, Witnesses, require_quorum
 from serai.ledger.tiles import ENTRIES, TILE_WIDTH, PathReader, Tile, TileEdge, read_bundle, read_tile, tile_of
 
 
 def audit_log(
-    read: PathReader, key: NoteKey, witnesses: Witnesses, receive: Callable[[int, bytes], None] | None = None
+    read: PathReader,
+    key: NoteKey,
+    witnesses: Witnesses | Callable[[], Witnesses],
+    receive: Callable[[int, bytes], None] | None = None,
 ) -> Witnessed:
     """Check that what is published is the log that was signed and witnessed, in constant memory.
 
@@ -21,7 +25,8 @@ def audit_log(
     Args:
         read: gives the published files by path.
         key: the log's key.
-        witnesses: whose cosignatures count.
+        witnesses: whose cosignatures count; or what tells it once every entry was
+            received, where the entries themselves say who the witnesses are.
         receive: called with index and bytes of each entry, before its root is confirmed.
 
     Returns:
@@ -34,8 +39,10 @@ def audit_log(
         Unverified: a signature, the quorum, a tile or the root does not hold.
 
     """
-    witnessed = open_witnessed(_text(read("checkpoint")), key, witnesses)
-    size = witnessed.checkpoint.size
+    note = parse_note(_text(read("checkpoint")))
+    checkpoint = open_checkpoint(note, key)
+    times_s = require_quorum(note, witnesses) if isinstance(witnesses, Witnesses) else None
+    size = checkpoint.size
     frontier, edge = Frontier(), TileEdge()
     while frontier.size < size:
         entries = read_bundle(tile_of(ENTRIES, frontier.size // TILE_WIDTH, size), read)
@@ -47,9 +54,12 @@ def audit_log(
         edge, tiles = edge.grow(leaves)
         _compare({tile: data for tile, data in tiles.items() if tile.width == TILE_WIDTH}, read)
     _compare(_partial_tiles(edge), read)
-    if frontier.root() != witnessed.checkpoint.root:
+    if frontier.root() != checkpoint.root:
         raise Unverified("log-root", f"the {size} published entries do not have the root that was signed")
-    return witnessed
+    if not isinstance(witnesses, Witnesses):
+        times_s = require_quorum(note, witnesses())
+    assert times_s is not None
+    return Witnessed(checkpoint, times_s)
 
 
 def _partial_tiles(edge: TileEdge) -> dict[Tile, bytes]:

@@ -53,7 +53,7 @@ from serai.charter.statements import AgreementSign, Ballot, CharterAdopt, Propos
 from serai.errors import Refused, SeraiError
 from serai.kernel.envelope import Envelope, parse_envelope
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.keys import Role, Signer
+from serai.kernel.keys import Role, Signer, Suite
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
 from serai.recipes.equipment import Equipment
@@ -167,6 +167,7 @@ class Federation:
         preset: the articles of the charter.
         sandbox: where recipes run; in the members' own process unless a story is about that.
         equipment: what members train with who do not train with the default.
+        suite: what the members' keys are, but for their witnesses'.
 
     Attributes:
         now_ms: everybody's clock, Unix milliseconds.
@@ -182,13 +183,15 @@ class Federation:
         preset: str = "consensus",
         sandbox: SandboxSettings = IN_PROCESS,
         equipment: Mapping[str, Equipment] = MappingProxyType({}),
+        suite: Suite = Suite.ED25519,
     ) -> None:
         self.folder = folder
         self._sandbox = sandbox
         self._equipment = equipment
+        self._suite = suite
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
-        self._keys = {name: Keyring.create(folder / name / "keys", ROLES) for name in self._tables}
+        self._keys = {name: self._make_keys(folder / name / "keys") for name in self._tables}
         self.operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
         self.charter = self._charter(preset)
         self.is_careful = True
@@ -223,6 +226,10 @@ class Federation:
         for name in self.members:
             self.say(name, CharterAdopt(charter=self.charter), Role.ROOT)
         self.settle()
+
+    def keys(self, member: str) -> Keyring:
+        """A member's private keys."""
+        return self._keys[MemberId(member)]
 
     def say(self, member: str, body: Body, role: Role = Role.DELEGATE) -> Digest:
         """Put a statement into the log and take its effect; the statement's id.
@@ -409,6 +416,10 @@ class Federation:
         cosigned = self.center_parts.log.witnessed()  # with times: what a clock will say
         return (self.state.size, cosigned, *((view.size, view.witnessed_size, view.halt) for view in views))
 
+    def _make_keys(self, folder: Path) -> Keyring:
+        Keyring.create(folder, (Role.WITNESS,))
+        return Keyring.create(folder, (role for role in ROLES if role is not Role.WITNESS), self._suite)
+
     def _charter(self, preset: str) -> Charter:
         return Charter(
             name="A bloc",
@@ -421,6 +432,7 @@ class Federation:
             ),
             articles=PRESETS[preset],
             faulty=max(0, (len(self._keys) - 1) // 3),
+            suites=(self._suite,),
         )
 
     def _build_center(self) -> _CenterParts:

@@ -33,6 +33,7 @@ class Run:
         at: when it was planned.
         keys: X25519 public key of each member that joined.
         joined_at: log index at which each did.
+        disowned: members whose join was said by a key that is revoked from before then.
         declines: the reasons of each member that declined and has not joined since.
         paces: how fast each member that joined said it was, last.
         cancelled: who stopped it and why; None while it may go on.
@@ -45,6 +46,7 @@ class Run:
     at: Instant
     keys: Map[MemberId, bytes] = field(default_factory=Map)
     joined_at: Map[MemberId, int] = field(default_factory=Map)
+    disowned: frozenset[MemberId] = frozenset()
     declines: Map[MemberId, tuple[Reason, ...]] = field(default_factory=Map)
     paces: Map[MemberId, RunPace] = field(default_factory=Map)
     cancelled: Cancellation | None = None
@@ -91,9 +93,9 @@ def disown(runs: RunsState, indices: Collection[int]) -> RunsState:
     that are finished stay.
     """
     for run in runs.plans.values():
-        kept = {member: key for member, key in run.keys.items() if run.joined_at[member] not in indices}
-        if len(kept) != len(run.keys):
-            runs = RunsState(plans=runs.plans.set(run.id, dataclasses.replace(run, keys=Map(kept))))
+        disowned = run.disowned | {member for member, index in run.joined_at.items() if index in indices}
+        if disowned != run.disowned:
+            runs = RunsState(plans=runs.plans.set(run.id, dataclasses.replace(run, disowned=disowned)))
     return runs
 
 
@@ -104,7 +106,8 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         runs: the room's state.
         run: statement id of the plan.
         parties: members bound by the run's agreement now; a member that left it
-            stops at once, so its key is left out. None keeps every joined member.
+            stops at once, so its key is left out, as is that of a member whose join is
+            disowned. None keeps every joined member.
 
     Returns:
         None when there is no such run or it was cancelled.
@@ -114,7 +117,8 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
     if found is None or found.cancelled is not None:
         return None
     plan = found.plan
-    keys = {member: key for member, key in sorted(found.keys.items()) if parties is None or member in parties}
+    bound = found.keys if parties is None else set(parties) - found.disowned
+    keys = {member: key for member, key in sorted(found.keys.items()) if member in bound}
     return Job(
         run=run,
         keys=keys,
