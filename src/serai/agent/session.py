@@ -92,8 +92,18 @@ class Session:
             Missing: this home has no key for that role.
 
         """
+        return self.submit(sign_body(body, self.keys.signer(role), nonce=os.urandom(8)))
+
+    def submit(self, entry: bytes) -> int:
+        """Put a signed entry into the log, whoever signed it, and wait until it shows; its index.
+
+        Raises:
+            Unavailable: the center does not answer.
+            Unverified: the center knows no such key, or the signature does not hold.
+
+        """
         self._wait_for_time()
-        index = self.center.submit(sign_body(body, self.keys.signer(role), nonce=os.urandom(8)))
+        index = self.center.submit(entry)
         deadline = time.monotonic() + _CATCH_UP_S
         while self.view().size <= index:
             if time.monotonic() > deadline:

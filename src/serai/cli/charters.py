@@ -12,12 +12,13 @@ from serai.charter.members import MemberRecord
 from serai.charter.presets import PRESETS, with_window
 from serai.errors import Conflict, Malformed
 from serai.kernel.ids import Digest
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, Suite
 from serai.ledger.checkpoint import LogSigner
 from serai.storage.keyring import Keyring
 from serai.storage.record_files import write_record
 
 DEFAULT_NOTICE_MS: Final = 90 * 24 * 3600 * 1000
+DEFAULT_COOLING_MS: Final = 14 * 24 * 3600 * 1000
 
 _CENTER_TOML: Final = """\
 # The settings of the center "{name}". The origin never changes: it names the log.
@@ -39,6 +40,8 @@ class NewCenter:
         weights: voting weights by table and member, where the preset counts by weight.
         faulty: how many members' witnesses may be faulty; None for the most that can be borne.
         notice_ms: how long duties outlast a withdrawal.
+        suites: what the members' keys may be.
+        cooling_ms: how long old root keys may object to a recovery.
 
     """
 
@@ -52,6 +55,8 @@ class NewCenter:
     weights: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     faulty: int | None = None
     notice_ms: int = DEFAULT_NOTICE_MS
+    suites: tuple[Suite, ...] = (Suite.ED25519,)
+    cooling_ms: int = DEFAULT_COOLING_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,11 @@ def found_center(folder: Path, new: NewCenter) -> Founded:
             weights=new.weights,
             faulty=(len(new.members) - 1) // 3 if new.faulty is None else new.faulty,
             notice_ms=new.notice_ms,
+            suites=new.suites,
+            cooling_ms=new.cooling_ms,
         )
+        for record in new.members:
+            charter.require_suites(record)
     except ValueError as error:
         raise Malformed("charter-form", f"these founders and articles make no charter: {error}") from error
     path = folder / CHARTER_FILE

@@ -10,9 +10,9 @@ from serai.agent.settings import SETTINGS_FILE, ZoneSettings, load_settings, wit
 from serai.charter.constitution import Charter, genesis_of
 from serai.charter.members import MemberRecord
 from serai.charter.statements import CharterAdopt
-from serai.errors import Conflict, Refused
+from serai.errors import Conflict, Malformed, Refused
 from serai.kernel.ids import Digest, MemberId, parse_member_id
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, Suite
 from serai.kernel.statement import sign_body
 from serai.storage.keyring import Keyring
 from serai.storage.record_files import read_record, write_record
@@ -51,20 +51,30 @@ max_staleness_s = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMember:
-    """What a member says about itself when it makes its keys."""
+    """What a member says about itself when it makes its keys.
+
+    Attributes:
+        suite: of its keys, but for the witness's; one that the charter will take.
+        roots: its public root keys, where they lie elsewhere; empty to make one here.
+        root_threshold: how many of them must say the same.
+
+    """
 
     id: str
     name: str
     jurisdiction: str
     groups: tuple[str, ...] = ()
+    suite: Suite = Suite.ED25519
+    roots: tuple[bytes, ...] = ()
+    root_threshold: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A signed charter: its digest, and where the signature stands in the log."""
+    """A charter: its digest, and where the signature stands in the log; None where the root key lies elsewhere."""
 
     genesis: Digest
-    index: int
+    index: int | None
     charter: Charter
 
 
@@ -73,20 +83,28 @@ def init_zone(home: Path, member: NewMember) -> MemberRecord:
 
     Raises:
         Conflict: the folder is a zone already; keys are never overwritten.
-        Malformed: the member's id has another form.
+        Malformed: the member's id has another form, or its root keys do not fit.
 
     """
     if (home / SETTINGS_FILE).exists():
         raise Conflict("zone-exists", f"{home} is a zone already; name an empty folder, or use this one as it is")
     member_id = parse_member_id(member.id)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = Keyring.create(home / "keys", MEMBER_ROLES)
-    record = MemberRecord(
-        id=member_id,
-        name=member.name,
-        keys={role.value: (keys.signer(role).public,) for role in MEMBER_ROLES},
-        groups=member.groups,
+    keys = Keyring.create(home / "keys", [Role.WITNESS])  # cosignatures are Ed25519 in any case
+    Keyring.create(
+        home / "keys", set(MEMBER_ROLES) - {Role.WITNESS} - ({Role.ROOT} if member.roots else set()), member.suite
     )
+    publics = {role.value: (keys.signer(role).public,) for role in MEMBER_ROLES if role in keys.roles}
+    try:
+        record = MemberRecord(
+            id=member_id,
+            name=member.name,
+            keys={**publics, **({Role.ROOT.value: member.roots} if member.roots else {})},
+            groups=member.groups,
+            root_threshold=member.root_threshold,
+        )
+    except ValueError as error:
+        raise Malformed("member-form", f"these keys make no member: {error}") from error
     write_record(home / MEMBER_FILE, record)
     text = _ZONE_TOML.format(member=member_id, name=_toml_text(member.name), jurisdiction=member.jurisdiction)
     (home / SETTINGS_FILE).write_text(text, encoding="utf-8")
@@ -94,7 +112,7 @@ def init_zone(home: Path, member: NewMember) -> MemberRecord:
 
 
 def join_center(home: Path, charter_file: Path, center_url: str) -> Joined:
-    """Check the charter, pin it, and sign it with the member's root key.
+    """Check the charter, pin it, and sign it with the member's root key, if that lies here.
 
     Running it again after a failure is safe: the same signature gets the same index.
 
@@ -116,6 +134,8 @@ def join_center(home: Path, charter_file: Path, center_url: str) -> Joined:
     path = settings.home / SETTINGS_FILE
     path.write_text(with_pins(path.read_text(encoding="utf-8"), center_url, genesis), encoding="utf-8")
     keys = Keyring(settings.keys_folder)
+    if Role.ROOT not in keys.roles:
+        return Joined(genesis, None, charter)
     center = HttpCenter(center_url, keys.signer(Role.ZONE), settings.member)
     entry = sign_body(CharterAdopt(charter=charter), keys.signer(Role.ROOT), {"charter": genesis})
     return Joined(genesis, center.submit(entry), charter)
@@ -136,8 +156,10 @@ def _check_own_record(settings: ZoneSettings, charter: Charter, keys: Keyring) -
     if own is None:
         names = ", ".join(member.id for member in charter.members)
         raise Refused("charter-without-us", f"the charter names {names}, and not {settings.member}; do not sign it")
+    given = read_record(MemberRecord, settings.home / MEMBER_FILE)
     for role in MEMBER_ROLES:
-        if own.keys.get(role, ()) != (keys.signer(role).public,):
+        expected = given.keys[role] if role is Role.ROOT else (keys.signer(role).public,)
+        if own.keys.get(role, ()) != expected:
             raise Refused(
                 "charter-other-key",
                 f"the charter gives {settings.member} another {role} key than {settings.keys_folder} holds; do not sign it",

@@ -21,6 +21,16 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         },
         "Make and run a member's own zone, where its data stays.",
     ),
+    "keys": (
+        {
+            **{
+                verb: f"serai.cli.verbs.keys:{verb}"
+                for verb in ("new", "request", "sign", "submit", "message", "attach", "disputed", "check")
+            },
+            "list": "serai.cli.verbs.keys:list_",
+        },
+        "Make, replace and revoke keys, and sign what only a root key may say.",
+    ),
     "recipe": (
         {verb: f"serai.cli.verbs.recipe:{verb}" for verb in ("pack", "approve", "base", "adapters")},
         "Pack one's own recipe, let somebody's run at home, name a base model, take adapters out.",

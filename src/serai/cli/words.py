@@ -11,13 +11,17 @@ from serai.charter.statements import (
     AgreementWithdraw,
     Ballot,
     CharterAdopt,
+    KeyRevoke,
     MemberAccede,
+    MemberRotate,
     MemberWithdraw,
     ProposalOpen,
     ProposalWithdraw,
+    RecoveryObject,
 )
 from serai.cli.output import count, short
 from serai.hub.statements import Release
+from serai.kernel.keys import key_id
 from serai.kernel.statement import Body
 from serai.ledger.statements import Clock
 from serai.reports.plots import format_bytes
@@ -48,6 +52,7 @@ def _proposal(body: ProposalOpen) -> str:
         "an amendment of the charter": body.charter,
         "a new member": body.accession,
         "a change of an agreement": body.status,
+        "new keys for a member": body.recovery,
     }
     effect = next((name for name, value in carried.items() if value is not None), "a question")
     return f"proposes {effect} \N{LEFT DOUBLE QUOTATION MARK}{body.title}\N{RIGHT DOUBLE QUOTATION MARK} under article {body.topic}"
@@ -64,6 +69,15 @@ _VOTES: Final[Mapping[Choice, str]] = {
 
 def _ballot(body: Ballot) -> str:
     return f"{_VOTES[body.choice]} on proposal {short(body.proposal)}{_because(body.reason)}"
+
+
+def _rotation(body: MemberRotate) -> str:
+    keys = "; ".join(
+        f"{role} {' and '.join(short(key_id(public)) for public in publics)}"
+        for role, publics in sorted(body.keys.items())
+    )
+    asked = f", {body.root_threshold} root keys to say the same" if body.root_threshold > 1 else ""
+    return f"names keys of version {body.version} for {body.member}: {keys}{asked}"
 
 
 def _plan(body: RunPlan) -> str:
@@ -92,6 +106,9 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     AgreementWithdraw: lambda body: f"leaves agreement {short(body.agreement)}{_because(body.reason)}",
     MemberAccede: lambda body: f"accedes to the charter by {short(body.accession)}",
     MemberWithdraw: lambda body: f"leaves the center{_because(body.reason)}",
+    MemberRotate: _rotation,
+    KeyRevoke: lambda body: f"revokes key {short(body.key)} from entry {body.from_index} on{_because(body.reason)}",
+    RecoveryObject: lambda body: f"objects to the recovery {short(body.proposal)}{_because(body.reason)}",
     Clock: _clock,
     Offer: lambda body: f"offers {body.title}: {count(body.rows, 'row')}, {count(len(body.columns), 'column')}",
     OfferWithdraw: lambda body: f"takes back offer {short(body.offer)}",

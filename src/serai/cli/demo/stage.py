@@ -102,7 +102,7 @@ class Stage:
         address = urlsplit(self.url)
         assert address.hostname is not None
         assert address.port is not None
-        index = 0
+        index: int | None = None  # of the last founder's signature
         borders = {}
         for hospital in HOSPITALS:
             borders[hospital.id] = self._stack.enter_context(Border(address.hostname, address.port))
@@ -115,6 +115,7 @@ class Stage:
             self.actors[hospital.id] = Actor(hospital, home, open_session(home), borders[hospital.id])
         # It looks on without crossing any border, so that watching costs no member a byte.
         self.observer = Session(replace(load_settings(self.folder / HOSPITALS[0].id), center_url=self.url))
+        assert index is not None, "a hospital's root key lies in its zone"
         return self.spoken(index)
 
     def start_zone(self, member: str) -> None:

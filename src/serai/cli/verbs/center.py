@@ -9,10 +9,11 @@ import click
 
 from serai.center.main import start as start_center
 from serai.charter.presets import PRESETS
-from serai.cli.charters import NewCenter, found_center
+from serai.cli.charters import DEFAULT_COOLING_MS, NewCenter, found_center
 from serai.cli.founding import read_members
 from serai.cli.output import count, emit, json_option
 from serai.errors import Malformed
+from serai.kernel.keys import Suite
 
 _home = click.option(
     "--home",
@@ -46,6 +47,16 @@ _PORT: Final = 8787
 @click.option("--window", type=click.IntRange(min=1), help="Seconds for every ballot, for exercises.")
 @click.option("--weight", "weights", multiple=True, metavar="TABLE:MEMBER=N", help="A voting weight; repeatable.")
 @click.option("--faulty", type=click.IntRange(min=0), help="Faulty witnesses to bear  [default: as many as possible]")
+@click.option(
+    "--suite",
+    "suites",
+    type=click.Choice([suite.value for suite in Suite]),
+    multiple=True,
+    default=[Suite.ED25519.value],
+    show_default=True,
+    help="What members' keys may be; repeatable.",
+)
+@click.option("--cooling", type=click.IntRange(min=0), help="Seconds in which old root keys may object to a recovery.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=_PORT, show_default=True, help="Port; 0 picks one.")
 @json_option
@@ -59,6 +70,8 @@ def init(
     window: int | None,
     weights: tuple[str, ...],
     faulty: int | None,
+    suites: tuple[str, ...],
+    cooling: int | None,
     host: str,
     port: int,
     as_json: bool,
@@ -76,6 +89,8 @@ def init(
             window_s=window,
             weights=_weights(weights),
             faulty=faulty,
+            suites=tuple(Suite(suite) for suite in suites),
+            cooling_ms=DEFAULT_COOLING_MS if cooling is None else cooling * 1000,
         ),
     )
     text = (

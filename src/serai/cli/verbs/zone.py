@@ -9,8 +9,10 @@ from serai.agent.settings import load_settings
 from serai.cli import datasets
 from serai.cli.find import find_id
 from serai.cli.founding import MEMBER_FILE, NewMember, init_zone, join_center
+from serai.cli.keys import parse_keys
 from serai.cli.output import emit, home_option, json_option, short
 from serai.cli.voice import open_session
+from serai.kernel.keys import Suite
 
 
 @click.command()
@@ -19,15 +21,41 @@ from serai.cli.voice import open_session
 @click.option("--name", required=True, help="The member's full name, in its own script.")
 @click.option("--jurisdiction", required=True, help="Whose law the zone is under, such as CH.")
 @click.option("--group", "groups", multiple=True, help="A constituency that votes may count apart; repeatable.")
+@click.option(
+    "--suite",
+    type=click.Choice([suite.value for suite in Suite]),
+    default=Suite.ED25519.value,
+    help="What the charter will take.",
+)
+@click.option("--root", "roots", multiple=True, help="A root key that lies elsewhere, as hex; repeatable.")
+@click.option("--root-threshold", type=click.IntRange(min=1), default=1, help="How many root keys must say the same.")
 @json_option
-def init(home: Path, member: str, name: str, jurisdiction: str, groups: tuple[str, ...], *, as_json: bool) -> None:
+def init(
+    *,
+    home: Path,
+    member: str,
+    name: str,
+    jurisdiction: str,
+    groups: tuple[str, ...],
+    suite: str,
+    roots: tuple[str, ...],
+    root_threshold: int,
+    as_json: bool,
+) -> None:
     """Make a zone's keys, its settings, and the record that it shows the others."""
-    record = init_zone(home, NewMember(id=member, name=name, jurisdiction=jurisdiction, groups=groups))
-    path = home / MEMBER_FILE
-    text = (
-        f"{record.name} has its keys in {home / 'keys'}: keep the root key offline once the charter is signed.\n"
-        f"Give {path} to whoever founds the center."
+    asked = NewMember(
+        id=member,
+        name=name,
+        jurisdiction=jurisdiction,
+        groups=groups,
+        suite=Suite(suite),
+        roots=parse_keys(roots),
+        root_threshold=root_threshold,
     )
+    record = init_zone(home, asked)
+    path = home / MEMBER_FILE
+    where = "the root keys lie where you made them" if roots else "keep the root key offline once the charter is signed"
+    text = f"{record.name} has its keys in {home / 'keys'}: {where}.\nGive {path} to whoever founds the center."
     emit({"member": record.id, "record": str(path), "settings": str(home / "zone.toml")}, text, as_json=as_json)
 
 
@@ -39,8 +67,11 @@ def init(home: Path, member: str, name: str, jurisdiction: str, groups: tuple[st
 def join(home: Path, charter: Path, center: str, *, as_json: bool) -> None:
     """Check the charter, pin it, and sign it with the member's root key."""
     joined = join_center(home, charter, center)
+    done = (
+        "pinned; its signature: serai keys request adopt" if joined.index is None else f"signed, entry {joined.index}"
+    )
     text = (
-        f"The charter of {joined.charter.name} is signed, entry {joined.index}.\n"
+        f"The charter of {joined.charter.name} is {done}.\n"
         f"Its digest is {joined.genesis}: compare it with the other founders by another way."
     )
     emit({"genesis": joined.genesis, "entry": joined.index}, text, as_json=as_json)
