@@ -2,11 +2,12 @@
 
 No private key leaves this module: callers get something that signs or agrees.
 Files are PKCS #8 in PEM (RFC 5958, RFC 7468), so any tool can make or move them;
-a hybrid key is one file with two keys, Ed25519 and then ML-DSA-65 (RFC 9881).
+a hybrid key is one file with two keys, Ed25519 and then ML-DSA-65 (RFC 9881). A
+file ``zone.token`` says instead that the key lies in a hardware token, and where.
 
 A role has one key in use, ``zone.pem``, and while it is being replaced the next
 one, ``zone.next.pem``. What is replaced is kept under its key id: nothing is
-ever overwritten.
+ever overwritten. Where there is both a token and a PEM file, the token counts.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
@@ -29,11 +31,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from serai.errors import Conflict, Malformed, Misconfigured, Missing
+from serai.kernel.canonical import canonical
 from serai.kernel.ids import KeyId
 from serai.kernel.keys import Role, Signer, Suite, hybrid_key, key_id
+from serai.kernel.records import to_json
 from serai.storage.disk import no_room_explained
+from serai.storage.record_files import read_record
+from serai.storage.tokens import TokenKey, TokenSigner
 
 _AGREEMENT: Final = "agree-"
+_ELSEWHERE: Final = ".token"
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)  # RFC 7468 2
 _Private = Ed25519PrivateKey | MLDSA65PrivateKey | X25519PrivateKey
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
@@ -84,7 +91,7 @@ class Keyring:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keyring = cls(folder)
         for role in roles:
-            if not _write_new(folder / f"{role}.pem", *_generate(suite)):
+            if role in keyring.roles or not _write_new(folder / f"{role}.pem", *_generate(suite)):
                 raise Conflict(
                     "key-exists", f"{folder} already has a {role} key; use it, or name an empty folder for new keys"
                 )
@@ -93,7 +100,7 @@ class Keyring:
     @property
     def roles(self) -> frozenset[Role]:
         """The roles there are keys for."""
-        return frozenset(role for role in Role if (self._folder / f"{role}.pem").is_file())
+        return frozenset(role for role in Role if self._path(role).is_file())
 
     def signer(self, role: Role) -> Signer:
         """What signs for ``role``.
@@ -103,7 +110,7 @@ class Keyring:
             Misconfigured: the file is readable by others, or holds other keys than a suite takes.
 
         """
-        return _read_signer(self._folder / f"{role}.pem")
+        return _read_signer(self._path(role))
 
     def live_signer(self, role: Role) -> Signer:
         """What signs for ``role`` with the key in use at the time, for processes that outlive a key."""
@@ -117,14 +124,31 @@ class Keyring:
             Unavailable: the disk is full.
 
         """
-        path = self._next_path(role)
+        path = self._path(f"{role}.next")
         if not path.exists():
             _write_new(path, *_generate(suite))  # whoever comes second reads the first one's key
         return _read_signer(path)
 
+    def prepare_in_token(self, role: Role, key: TokenKey, suite: Suite = Suite.ED25519) -> Signer:
+        """Take a key in a token as the role's first key, or as the one that is to replace it.
+
+        Raises:
+            Conflict: there is a next key already.
+            Missing, Misconfigured, Unavailable: see ``TokenSigner``.
+
+        """
+        path = self._path(f"{role}.next" if role in self.roles else role).with_suffix(_ELSEWHERE)
+        if suite is Suite.HYBRID:
+            key = replace(key, mldsa_file=f"{key.label}.mldsa")
+            _write_new(self._folder / f"{key.label}.mldsa", MLDSA65PrivateKey.generate())
+        signer = _token_signer(self._folder, key)  # before it is written down: it has to work
+        if self.find_next(role) is not None or not _write_bytes(path, canonical(to_json(key)) + b"\n"):
+            raise Conflict("key-exists", f"{self._folder} already has a next {role} key; use that one")
+        return signer
+
     def find_next(self, role: Role) -> Signer | None:
         """The key that is to replace the one in use, or None."""
-        path = self._next_path(role)
+        path = self._path(f"{role}.next")
         return _read_signer(path) if path.exists() else None
 
     def promote(self, role: Role) -> None:
@@ -134,22 +158,25 @@ class Keyring:
             Missing: there is no next key.
 
         """
-        path, following = self._folder / f"{role}.pem", self._next_path(role)
+        path, following = self._path(role), self._path(f"{role}.next")
         _read_signer(following)
         if path.exists():
             with contextlib.suppress(FileExistsError):  # a crash came before the rename
-                os.link(path, self._folder / f"{role}.{key_id(_read_signer(path).public)[:16]}.pem")
-        following.rename(path)  # at once: an agent that reads the key meanwhile finds one or the other
+                os.link(path, self._folder / f"{role}.{key_id(_read_signer(path).public)[:16]}{path.suffix}")
+        following.rename(self._folder / f"{role}{following.suffix}")  # at once: whoever reads finds one or the other
+        if path.suffix != following.suffix:
+            path.unlink(missing_ok=True)
 
     def find_signer(self, key: KeyId) -> Signer | None:
         """What signs with a key of this folder, of whatever role and in use or not; None if it is not here."""
-        for path in sorted(self._folder.glob("*.pem")):
+        for path in sorted([*self._folder.glob("*.pem"), *self._folder.glob(f"*{_ELSEWHERE}")]):
             if not path.name.startswith(_AGREEMENT) and key_id((signer := _read_signer(path)).public) == key:
                 return signer
         return None
 
-    def _next_path(self, role: Role) -> Path:
-        return self._folder / f"{role}.next.pem"
+    def _path(self, stem: str) -> Path:
+        token = self._folder / f"{stem}{_ELSEWHERE}"
+        return token if token.exists() else self._folder / f"{stem}.pem"
 
     def agreement(self, name: str) -> KeyAgreement:
         """The key agreement key kept under ``name``, such as a run's id; made at its first use.
@@ -266,6 +293,9 @@ def _generate(suite: Suite) -> tuple[_Private, ...]:
 
 
 def _read_signer(path: Path) -> Signer:
+    if path.suffix == _ELSEWHERE:
+        _check_private(path, "600")
+        return _token_signer(path.parent, read_record(TokenKey, path))
     match _read(path):
         case [Ed25519PrivateKey() as key]:
             return _FileSigner(key)
@@ -278,14 +308,35 @@ def _read_signer(path: Path) -> Signer:
             )
 
 
+def _token_signer(folder: Path, key: TokenKey) -> Signer:
+    pin_file = folder / key.pin_file
+    try:
+        _check_private(pin_file, "600")
+        pin = pin_file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise Misconfigured("token-pin-file", f"expected the token's PIN in {pin_file}; write it there") from None
+    ed25519 = TokenSigner(key, pin)
+    if key.mldsa_file is None:
+        return ed25519
+    match _read(folder / key.mldsa_file):
+        case [MLDSA65PrivateKey() as mldsa]:
+            return _HybridSigner(ed25519, mldsa)
+        case _:
+            raise Misconfigured("key-kind", f"expected one ML-DSA-65 private key in {folder / key.mldsa_file}")
+
+
 def _write_new(path: Path, *keys: _Private) -> bool:
     pem = b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in keys)
+    return _write_bytes(path, pem)
+
+
+def _write_bytes(path: Path, data: bytes) -> bool:
     temporary = path.with_suffix(f".{secrets.token_hex(8)}")
     try:
         with no_room_explained(path.parent):
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "wb") as file:
-                file.write(pem)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             # A hard link appears whole or not at all, and unlike a rename it never replaces a key.

@@ -18,6 +18,7 @@ from serai.kernel.keys import Role, Suite, key_id
 from serai.kernel.statement import Body
 from serai.storage.keyring import Keyring
 from serai.storage.request_files import read_request, write_request
+from serai.storage.tokens import make_token_key
 
 _keys_option = click.option(
     "--keys",
@@ -44,13 +45,28 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
     default=Suite.ED25519.value,
     help="What the charter takes.",
 )
+@click.option("--module", help="The PKCS #11 library of a hardware token, to make the key in it.")
+@click.option("--token", help="The label of that token.")
+@click.option(
+    "--pin-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A file with its user PIN, for the owner alone.",
+)
 @json_option
-def new(role: str, folder: Path, suite: str, *, as_json: bool) -> None:
+def new(
+    *, role: str, folder: Path, suite: str, module: str | None, token: str | None, pin_file: Path | None, as_json: bool
+) -> None:
     """Make a key for ROLE: the first one in the folder, or the next one beside the one in use."""
     if role == Role.WITNESS and suite != Suite.ED25519:
         raise Malformed("witness-suite", f"a witness key is {Suite.ED25519}: cosignatures have no other form")
     keyring = Keyring.create(folder, ())
-    if Role(role) in keyring.roles:
+    if module and token and pin_file:
+        pin = pin_file.read_text(encoding="utf-8").strip()
+        made = make_token_key(module, token, pin_file.resolve(), pin, f"serai-{role}")
+        public = keyring.prepare_in_token(Role(role), made, Suite(suite)).public
+    elif module or token or pin_file:
+        raise Malformed("token-options", "a key in a token takes --module, --token and --pin-file, all three")
+    elif Role(role) in keyring.roles:
         public = keyring.prepare(Role(role), Suite(suite)).public
     else:
         public = Keyring.create(folder, [Role(role)], Suite(suite)).signer(Role(role)).public
