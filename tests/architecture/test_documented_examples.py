@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from serai.agent.settings import load_settings
@@ -20,7 +21,7 @@ from serai.charter.statements import Ballot
 from serai.cli.proposals import read_proposal
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.keys import key_id
+from serai.kernel.keys import hybrid_key, key_id
 from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import LogSigner, cosign, log_key, verify_cosignature, witness_key
 from serai.ledger.merkle import leaf_hash, node_hash, root_of
@@ -74,6 +75,18 @@ def test_the_ballot_in_the_specification_is_signed_as_shown():
     assert shown["leaf hash"] == leaf_hash(entry).hex()
     assert len(envelope.payload) == 289
     assert len(entry) == 636
+
+
+def test_the_hybrid_key_in_the_specification_is_made_as_shown():
+    shown = values("spec/keys.md")
+    ed25519 = Ed25519(bytes(range(32))).public
+    mldsa = MLDSA65PrivateKey.from_seed_bytes(bytes(range(32))).public_key().public_bytes_raw()
+
+    assert len(mldsa) == 1952
+    assert shown["ed25519 key"] == ed25519.hex()
+    assert shown["ml-dsa key digest"] == hashlib.sha256(mldsa).hexdigest()
+    assert shown["hybrid key"] == hybrid_key(ed25519, mldsa).hex()
+    assert shown["hybrid key id"] == key_id(hybrid_key(ed25519, mldsa))
 
 
 def test_the_log_in_the_specification_has_the_tree_and_notes_shown():

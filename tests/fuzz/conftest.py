@@ -13,15 +13,18 @@ from serai.charter.members import MemberRecord, StandingAction
 from serai.charter.statements import (
     AgreementWithdraw,
     Ballot,
+    KeyRevoke,
     MemberAccede,
+    MemberRotate,
     MemberWithdraw,
     ProposalOpen,
     ProposalWithdraw,
+    RecoveryObject,
     StandingChange,
 )
 from serai.hub.statements import Release
 from serai.kernel.ids import digest_of
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import sign_body
 from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
@@ -30,6 +33,7 @@ from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw, PrivacyCharge
 
 MEMORY = Path("/dev/shm")
+ZONE_KEY = bytes(range(32))
 ROWS = [[float(i % 7), float(i * i % 5), float(i % 2)] for i in range(24)]
 
 
@@ -80,13 +84,18 @@ def _speak(bloc):
     bloc.say("lima", RunCancel(plan=run, reason="done"))
     bloc.say("lima", AgreementWithdraw(agreement=agreement))
     bloc.say("lima", MemberWithdraw(reason="bye"), Role.ROOT)
+    oslo = bloc.state.charter.members["oslo"]
+    bloc.say("oslo", MemberRotate(member="oslo", version=2, keys={**oslo.keys, "zone": (ZONE_KEY,)}), Role.ROOT)
+    bloc.say("oslo", KeyRevoke(key=key_id(ZONE_KEY), from_index=bloc.state.size, reason="lost"), Role.ROOT)
+    objection = RecoveryObject(proposal=proposal, reason="no")
+    bloc.center.submit(sign_body(objection, bloc.signer("oslo", Role.ROOT)))
     # Void, for nobody was invited, lost or charged; forms to bend nevertheless.
     bloc.center.submit(sign_body(MemberAccede(accession=proposal), bloc.signer("oslo", Role.ROOT)))
     recover = RoundRecover(close=run, member="bern", rows=b"r", seeds=b"s", row=b"w", shares={"bern": b"x"})
     cost = PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)
     charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
     for body in (recover, charge):
-        bloc.center.submit(sign_body(body, bloc.signer("oslo", Role.ZONE)))
+        bloc.center.submit(sign_body(body, bloc.signer("bern", Role.ZONE)))
 
 
 def _release(bloc, run):

@@ -116,9 +116,9 @@ def make_bloc():
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
         made = []
 
-        def make(*members, preset="consensus", **settings):
+        def make(*members, preset="consensus", bloc=Federation):
             tables = {member: rows(seed) for seed, member in enumerate(members or MEMBERS)}
-            made.append(Federation(Path(home) / str(len(made)), tables, preset, **settings))
+            made.append(bloc(Path(home) / str(len(made)), tables, preset))
             made[-1].found()
             return Story(made[-1])
 

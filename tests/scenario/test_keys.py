@@ -24,6 +24,7 @@ from serai.kernel.keys import Role, Suite, find_suite, key_id
 from serai.kernel.statement import sign_body
 from serai.state import Jobs, digest_state, replay
 from serai.storage.keyring import Keyring
+from serai.testing.federation import Federation
 from serai.zones.state import approving_members
 from serai.zones.statements import Approval, Grant, GrantRevoke
 
@@ -242,8 +243,12 @@ def test_a_lost_root_is_recovered_by_the_others_after_a_contested_first_try(make
         bloc.say("lima", RecoveryObject(proposal=uncontested, reason="too late"), Role.ROOT)
 
 
+class HybridFederation(Federation):
+    SUITE = Suite.HYBRID
+
+
 def test_a_bloc_with_hybrid_keys_trains_as_any_other(make_bloc):
-    story = make_bloc(suite=Suite.HYBRID)
+    story = make_bloc(bloc=HybridFederation)
     bloc = story.bloc
     run = bloc.train(bloc.agree(), "newton", 2, FEATURES)
     bloc.settle()

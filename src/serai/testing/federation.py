@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 from serai.agent.app import Follower
 from serai.agent.journal import Journal
@@ -167,7 +167,6 @@ class Federation:
         preset: the articles of the charter.
         sandbox: where recipes run; in the members' own process unless a story is about that.
         equipment: what members train with who do not train with the default.
-        suite: what the members' keys are, but for their witnesses'.
 
     Attributes:
         now_ms: everybody's clock, Unix milliseconds.
@@ -176,6 +175,9 @@ class Federation:
 
     """
 
+    SUITE: ClassVar[Suite] = Suite.ED25519
+    """What the members' keys are, but for their witnesses'; a subclass may have another."""
+
     def __init__(
         self,
         folder: Path,
@@ -183,12 +185,10 @@ class Federation:
         preset: str = "consensus",
         sandbox: SandboxSettings = IN_PROCESS,
         equipment: Mapping[str, Equipment] = MappingProxyType({}),
-        suite: Suite = Suite.ED25519,
     ) -> None:
         self.folder = folder
         self._sandbox = sandbox
         self._equipment = equipment
-        self._suite = suite
         self.now_ms = START_MS
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: self._make_keys(folder / name / "keys") for name in self._tables}
@@ -418,7 +418,7 @@ class Federation:
 
     def _make_keys(self, folder: Path) -> Keyring:
         Keyring.create(folder, (Role.WITNESS,))
-        return Keyring.create(folder, (role for role in ROLES if role is not Role.WITNESS), self._suite)
+        return Keyring.create(folder, (role for role in ROLES if role is not Role.WITNESS), self.SUITE)
 
     def _charter(self, preset: str) -> Charter:
         return Charter(
@@ -432,7 +432,7 @@ class Federation:
             ),
             articles=PRESETS[preset],
             faulty=max(0, (len(self._keys) - 1) // 3),
-            suites=(self._suite,),
+            suites=(self.SUITE,),
         )
 
     def _build_center(self) -> _CenterParts:
