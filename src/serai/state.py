@@ -206,6 +206,8 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
 
 def _disown(state: State, before: CharterState, at: Instant) -> State:
     """Undo what is open of statements that have become disputed; what is finished keeps the mark."""
+    if state.charter.disputes is before.disputes:
+        return state
     for dispute in state.charter.disputes[len(before.disputes) :]:
         indices = [index for index in range(dispute.start, dispute.end) if state.speakers.get(index) == dispute.key]
         state = replace(

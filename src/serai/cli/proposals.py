@@ -36,7 +36,7 @@ from typing import Any, Final
 from serai.charter.agreements import AgreementText, Clause, Term
 from serai.charter.constitution import CharterChange
 from serai.charter.members import MemberRecord
-from serai.charter.statements import AgreementChange, ProposalOpen, StandingChange
+from serai.charter.statements import AgreementChange, ProposalOpen, Recovery, StandingChange
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
@@ -77,6 +77,7 @@ class _Proposal:
     charter: CharterChange | None = None
     accession: MemberRecord | None = None
     status: AgreementChange | None = None
+    recovery: Recovery | None = None
 
 
 def read_proposal(path: Path) -> ProposalOpen:
@@ -144,6 +145,7 @@ def _proposal(settings: dict[str, Any]) -> ProposalOpen:
         charter=read.charter,
         accession=read.accession,
         status=read.status,
+        recovery=read.recovery,
     )
 
 

@@ -17,7 +17,7 @@ import contextlib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from serai.errors import Malformed
 from serai.kernel.canonical import Json, canonical, parse
@@ -196,16 +196,20 @@ def parse_envelope(entry: bytes) -> Envelope:
     if not 0 < len(signatures) <= MAX_PARTS + MAX_EXTRAS:
         raise Malformed("envelope-form", f"expected 1 to {MAX_PARTS + MAX_EXTRAS} signatures, got {len(signatures)}")
     given = [_object(item, {"keyid", "sig"}, "signature") for item in signatures]
-    envelope = read_payload(_base64(outer["payload"]))
-    own = [item for item in given if item["keyid"] == envelope.signer]
+    payload = _base64(outer["payload"])
+    statement = _statement(payload)
+    signer = statement["predicate"].get(_SIGNER)
+    own = [item for item in given if item["keyid"] == signer]
     if not 0 < len(own) <= MAX_PARTS or own != given[: len(own)]:
         # Else two keys could make statements of one id, and whoever came second would be taken for a repetition.
         raise Malformed(
-            "statement-signer", f"expected 1 to {MAX_PARTS} signatures by the signer, {envelope.signer[:12]}, first"
+            "statement-signer",
+            f"expected 1 to {MAX_PARTS} signatures first, by the signer that the predicate names, {str(signer)[:12]}",
         )
     extras = tuple(ExtraSignature(str(item["keyid"]), _base64(item["sig"])) for item in given[len(own) :])
-    _check_extras(extras)
-    return replace(envelope, parts=tuple(_base64(item["sig"]) for item in own), extras=extras)
+    if extras:
+        _check_extras(extras)
+    return _envelope(payload, statement, tuple(_base64(item["sig"]) for item in own), extras)
 
 
 def read_payload(payload: bytes) -> Envelope:
@@ -215,22 +219,33 @@ def read_payload(payload: bytes) -> Envelope:
         Malformed: not an in-toto Statement that names its signer.
 
     """
+    return _envelope(payload, _statement(payload), (), ())
+
+
+def _statement(payload: bytes) -> Mapping[str, Any]:
     statement = _object(
         parse(payload, MAX_ENTRY_BYTES), {"_type", "predicate", "predicateType", "subject"}, "statement"
     )
     if statement["_type"] != STATEMENT_TYPE:
         raise Malformed("statement-type", f"expected _type {STATEMENT_TYPE}, got {statement['_type']!r}")
-    predicate = statement["predicate"]
-    if not isinstance(predicate, Mapping):
+    if not isinstance(statement["predicate"], Mapping):
         raise Malformed("statement-predicate", "expected the predicate to be an object")
+    return statement
+
+
+def _envelope(
+    payload: bytes, statement: Mapping[str, Any], parts: tuple[bytes, ...], extras: tuple[ExtraSignature, ...]
+) -> Envelope:
+    predicate = statement["predicate"]
     return Envelope(
         id=digest_of(_pae(payload)),
         kind=_kind(statement["predicateType"]),
         subject=_subject(statement["subject"]),
         predicate={name: value for name, value in predicate.items() if name not in {_NONCE, _SIGNER}},
         signer=KeyId(parse_digest(str(predicate.get(_SIGNER)))),
-        parts=(),
+        parts=parts,
         payload=payload,
+        extras=extras,
     )
 
 

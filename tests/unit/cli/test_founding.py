@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from serai.charter.members import MemberRecord
 from serai.cli.charters import NewCenter, found_center
 from serai.cli.founding import NewMember, init_zone, join_center, read_members
 from serai.errors import Conflict, Malformed, Missing, Refused, Unavailable
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, Suite, find_suite
 from serai.ledger.note import parse_vkey
 from serai.storage.keyring import Keyring
 from serai.storage.record_files import read_record, write_record
@@ -107,6 +108,37 @@ def test_a_zone_pins_one_charter_and_no_second(tmp_path, homes):
     write_record(other, done.charter.with_change(_notice(1)))
     with pytest.raises(Conflict, match="has pinned charter"):
         join_center(homes["bern"], other, "http://127.0.0.1:9")
+
+
+def test_a_zone_whose_root_keys_lie_elsewhere_pins_the_charter_and_leaves_the_signature_to_them(tmp_path):
+    roots = tuple(Keyring.create(tmp_path / name, [Role.ROOT]).signer(Role.ROOT).public for name in ("safe", "vault"))
+    home = tmp_path / "bern"
+    record = init_zone(home, NewMember(id="bern", name="Bern", jurisdiction="CH", roots=roots, root_threshold=2))
+    assert (record.keys["root"], record.root_threshold) == (roots, 2)
+    assert Role.ROOT not in Keyring(home / "keys").roles
+    done = found(tmp_path, {"bern": home})
+    joined = join_center(home, done.path, "http://127.0.0.1:9")
+    assert (joined.index, joined.genesis) == (None, done.genesis)
+    write_record(home / "member.json", replace(record, keys={**record.keys, "root": roots[:1]}, root_threshold=1))
+    with pytest.raises(Refused, match="another root key"):
+        join_center(home, done.path, "http://127.0.0.1:9")
+
+
+def test_root_keys_that_do_not_fit_make_no_zone(tmp_path):
+    with pytest.raises(Malformed, match="no known suite"):
+        init_zone(tmp_path / "x", NewMember(id="x", name="X", jurisdiction="XX", roots=(b"short",)))
+
+
+def test_a_charter_takes_keys_of_its_suites_alone(tmp_path):
+    asked = NewMember(id="bern", name="Bern", jurisdiction="CH", suite=Suite.HYBRID)
+    record = init_zone(tmp_path / "bern", asked)
+    suites = {role: find_suite(publics[0]) for role, publics in record.keys.items()}
+    assert suites.pop("witness") is Suite.ED25519
+    assert set(suites.values()) == {Suite.HYBRID}
+    with pytest.raises(Malformed, match="the charter takes ed25519"):
+        found(tmp_path, {"bern": tmp_path / "bern"})
+    charter = found(tmp_path / "hybrid", {"bern": tmp_path / "bern"}, suites=(Suite.HYBRID,)).charter
+    assert charter.suites == (Suite.HYBRID,)
 
 
 def _notice(notice_ms):

@@ -3,6 +3,7 @@
 import pytest
 
 from serai.charter.agreements import Clause, Term
+from serai.charter.statements import Recovery
 from serai.cli.proposals import read_proposal
 from serai.errors import Malformed, Missing
 
@@ -120,3 +121,22 @@ def test_a_missing_or_foreign_file_is_named(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'title = "Gen\xe8ve"')
     with pytest.raises(Malformed, match="UTF-8"):
         read_proposal(tmp_path / "latin.toml")
+
+
+def test_new_keys_for_a_member_are_proposed_as_data(tmp_path):
+    path = tmp_path / "recovery.toml"
+    root = b"r" * 32
+    path.write_text(
+        f"""topic = "recovery"
+title = "New keys for lima"
+concerned = ["lima"]
+[recovery]
+member = "lima"
+from_index = 4711
+[recovery.keys]
+root = ["{root.hex()}"]
+"""
+    )
+    body = read_proposal(path)
+    assert body.recovery == Recovery(member="lima", keys={"root": (root,)}, from_index=4711)
+    assert body.concerned == ("lima",)
