@@ -78,7 +78,9 @@ def build(settings: ZoneSettings) -> Zone:
     programs.sweep()
     return Zone(
         settings=settings,
-        center=HttpCenter(settings.center_url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)),
+        center=HttpCenter(
+            settings.center_url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)
+        ),
         keys=keys,
         mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
         journal=Journal(settings.home / "journal.sqlite"),
