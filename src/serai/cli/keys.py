@@ -104,7 +104,7 @@ def submit_request(session: Session, path: Path) -> Submitted:
     envelope = read_request(path)
     body = read_body(envelope)
     if not envelope.parts:
-        raise Malformed("request-unsigned", f"{path} is not signed; sign it with: serai keys sign {path}")
+        raise Malformed("signing-file-unsigned", f"{path} is not signed; sign it with: serai keys sign {path}")
     index = session.submit(envelope.encode())
     state = session.state()
     if denied := state.void.get(index):
@@ -133,7 +133,7 @@ def read_body(envelope: Envelope) -> Body:
     """
     kind = KINDS.get(envelope.kind)
     if kind is None:
-        raise Malformed("request-kind", f"no statement of kind {envelope.kind!r} is known here; sign nothing unknown")
+        raise Malformed("signing-file-kind", f"no statement of kind {envelope.kind!r} is known here; sign nothing unknown")
     body: Body = from_json(kind, envelope.predicate)
     return body
 

@@ -52,9 +52,9 @@ def read_request(path: Path) -> Envelope:
         with path.open("rb") as file:
             data = file.read(MAX_REQUEST_BYTES + 1)
     except FileNotFoundError:
-        raise Missing("request-missing", f"there is no file {path}; check the name") from None
+        raise Missing("signing-file-missing", f"there is no file {path}; check the name") from None
     except OSError as error:
-        raise Misconfigured("request-unreadable", f"cannot read {path}: {error.strerror}") from error
+        raise Misconfigured("signing-file-unreadable", f"cannot read {path}: {error.strerror}") from error
     try:
         return _parse(data)
     except Malformed as error:
@@ -63,20 +63,20 @@ def read_request(path: Path) -> Envelope:
 
 def _parse(data: bytes) -> Envelope:
     if len(data) > MAX_REQUEST_BYTES:
-        raise Malformed("request-form", f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        raise Malformed("signing-file-form", f"a request has at most {MAX_REQUEST_BYTES} bytes")
     try:
         header, *lines = data.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise Malformed("request-form", f"expected a text in UTF-8: {error}") from error
+        raise Malformed("signing-file-form", f"expected a text in UTF-8: {error}") from error
     said = [line.partition(" ") for line in lines if line and not line.startswith("#")]
     payloads = [text for word, _, text in said if word == "payload"]
     unknown = sorted({word for word, _, _ in said} - {"payload", "signature", "extra"})
     if header != _HEADER or len(payloads) != 1 or unknown:
-        raise Malformed("request-form", f"expected a {_HEADER} with one payload line and signatures, and nothing else")
+        raise Malformed("signing-file-form", f"expected a {_HEADER} with one payload line and signatures, and nothing else")
     parts = tuple(_base64(text) for word, _, text in said if word == "signature")
     extras = [text.partition(" ") for word, _, text in said if word == "extra"]
     if len(parts) > MAX_PARTS or len(extras) > MAX_EXTRAS:
-        raise Malformed("request-form", f"expected at most {MAX_PARTS} signatures and {MAX_EXTRAS} further ones")
+        raise Malformed("signing-file-form", f"expected at most {MAX_PARTS} signatures and {MAX_EXTRAS} further ones")
     envelope = replace(read_payload(payloads[0].encode()), parts=parts)
     for key, _, text in extras:
         envelope = envelope.with_extra(ExtraSignature(key, _base64(text)))
@@ -87,4 +87,4 @@ def _base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Malformed("request-form", "expected a signature in base64") from error
+        raise Malformed("signing-file-form", "expected a signature in base64") from error
