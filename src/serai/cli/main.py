@@ -14,6 +14,10 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         {"init": "serai.cli.verbs.center:init", "start": "serai.cli.verbs.center:start"},
         "Found and run a center, which orders what members say.",
     ),
+    "charter": (
+        {"simulate": "serai.cli.verbs.charter:simulate"},
+        "Try what other rules would make of the members' votes.",
+    ),
     "zone": (
         {
             verb: f"serai.cli.verbs.zone:{verb}"
