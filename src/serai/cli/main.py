@@ -18,6 +18,16 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         {"simulate": "serai.cli.verbs.charter:simulate"},
         "Try what other rules would make of the members' votes.",
     ),
+    "plan": (
+        {
+            **{
+                verb: f"serai.cli.verbs.plan:{verb}"
+                for verb in ("show", "add", "report", "decide", "snapshot", "export", "fairness")
+            },
+            "object": "serai.cli.verbs.plan:object_",
+        },
+        "Plan together, report, and see what became of it.",
+    ),
     "zone": (
         {
             verb: f"serai.cli.verbs.zone:{verb}"

@@ -20,6 +20,7 @@ from serai.cli.output import count, short
 from serai.hub.statements import Release
 from serai.kernel.statement import Body
 from serai.ledger.statements import Clock
+from serai.programme.statements import PlanAdd, PlanDecide, PlanObject, PlanReport, PlanSnapshot
 from serai.reports.plots import format_bytes
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
 from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
@@ -112,5 +113,13 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     RoundRecover: lambda body: f"shows its shares of the release of {body.member} for close {short(body.close)}",
     RoundResult: lambda body: f"finds model {short(body.model)} from the sum of close {short(body.close)}",
     Evaluation: _evaluation,
+    PlanAdd: lambda body: (
+        f"puts {count(len(body.items), 'item')} of the plan on the table: {', '.join(item.number for item in body.items)}"
+        f"{_because(body.reason)}"
+    ),
+    PlanReport: lambda body: f"reports on task {body.task}{', done' if body.done else ''}{_because(body.text)}",
+    PlanObject: lambda body: f"objects to {short(body.subject)}{_because(body.reason)}",
+    PlanDecide: lambda body: f"shows that proposal {short(body.proposal)} decides for {short(body.subject)}",
+    PlanSnapshot: lambda body: f"fixes the figures of {body.year}",
     Release: lambda body: f"releases model {short(body.model)} as {body.title}, licence {body.license}",
 }

@@ -5,7 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from serai.charter.decision import Choice
 from serai.charter.presets import PRESETS
+from serai.charter.statements import Ballot, ProposalOpen
 from serai.cli.main import main
 
 VOTES = """
@@ -99,3 +101,21 @@ def test_a_file_of_another_form_is_named(tmp_path, text, said):
     assert done.exit_code == 1
     assert said in done.stderr
     assert "_Imagined" not in done.stderr
+
+
+def test_votes_in_a_log_are_shown_as_decided_and_under_other_rules(desk):
+    bloc = desk.bloc
+    first = bloc.say("bern", ProposalOpen(topic="project", title="Rivers", text="Shall we?"))
+    bloc.say("bern", Ballot(proposal=first, choice=Choice.YES))
+    bloc.say("lima", Ballot(proposal=first, choice=Choice.YES))
+    bloc.say("oslo", Ballot(proposal=first, choice=Choice.OBJECT, reason="no"))
+    second = bloc.say("bern", ProposalOpen(topic="project", title="Lakes", text="Shall we?"))
+    rows = desk.json("lima", "charter", "simulate", "--rules", "consortium")
+    assert [(row["title"], row["rules"], row["result"]) for row in rows] == [
+        ("Rivers", "as decided", "rejected"),
+        ("Rivers", "consortium", "adopted"),
+        ("Lakes", "consortium", "rejected"),
+    ]
+    told = desk.told("lima", "charter", "simulate", second[:12], "--rules", "consensus")
+    assert "Lakes" in told
+    assert "Rivers" not in told
