@@ -57,6 +57,7 @@ from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.programme import rules as programme_rules
 from serai.programme import state as programme
 from serai.programme import statements as programme_statements
+from serai.programme.projects import is_frozen
 from serai.programme.record import Record
 from serai.programme.state import ProgrammeState
 from serai.training import rules as training_rules
@@ -164,7 +165,7 @@ def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdi
         case Room.ZONES:
             return zone_rules.judge(state.charter, state.zones, said, at)
         case Room.TRAINING:
-            return training_rules.judge(Mandates(state, at), state.runs, said, at)
+            return _restraint(state, said) or training_rules.judge(Mandates(state, at), state.runs, said, at)
         case Room.AGGREGATION:
             return sum_rules.judge(Jobs(state, at), state.rounds, said, at)
         case Room.ANALYTICS:
@@ -175,7 +176,7 @@ def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdi
             evidence = hub_rules.Evidence(
                 charter=state.charter, analytics=state.analytics, run=outcome_of(state, said.body.run, at)
             )
-            return hub_rules.judge(evidence, state.hub, said, at)
+            return _restraint(state, said) or hub_rules.judge(evidence, state.hub, said, at)
         case Room.PROGRAMME:
             return programme_rules.judge(record_of(state), state.programme, said, at)
 
@@ -229,7 +230,10 @@ class Jobs(Mapping[Digest, Job]):
     at: Instant
 
     def __getitem__(self, run: Digest) -> Job:
-        """The job of a run whose agreement is in force, over the members still bound by it."""
+        """The job of a run whose agreement is in force, without an incident, over the members still bound by it."""
+        found = self.state.runs.plans.get(run)
+        if found is None or is_frozen(self.state.programme.projects, found.plan.agreement):
+            raise KeyError(run)
         job = _job(_Same(self.state.charter), _Same(self.state.runs), run, self.at.time_ms)
         if job is None:
             raise KeyError(run)
@@ -346,6 +350,11 @@ _ROOMS: Final[Mapping[str, Room]] = {body.KIND: room for room, bodies in _STATEM
 
 KINDS: Final[Mapping[str, type[Body]]] = {body.KIND: body for bodies in _STATEMENTS.values() for body in bodies}
 """Everything that can be said, by its name in the log."""
+
+
+def _restraint(state: State, said: Said[Any]) -> Denied | None:
+    """A project's stage, or an incident in it, may forbid what the rules of runs and releases would allow."""
+    return programme_rules.judge_restraint(record_of(state), state.programme, said.body)
 
 
 def _judge_terms(said: Said[Any]) -> Denied | None:

@@ -28,6 +28,20 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         },
         "Plan together, report, and see what became of it.",
     ),
+    "project": (
+        {
+            "open": "serai.cli.verbs.project:open_",
+            "list": "serai.cli.verbs.project:list_",
+            **{
+                verb: f"serai.cli.verbs.project:{verb}"
+                for verb in (
+                    *("show", "back", "advance", "declare", "review", "reveal"),
+                    *("hold", "lift", "benefit"),
+                )
+            },
+        },
+        "Take a joint project from a need to the close.",
+    ),
     "zone": (
         {
             verb: f"serai.cli.verbs.zone:{verb}"

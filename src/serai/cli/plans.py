@@ -96,7 +96,7 @@ def read_items(path: Path) -> PlanAdd:
 
 def moment_of(state: State) -> Moment:
     """What indicators and indices are computed from."""
-    return Moment(record=record_of(state), plan=state.programme.plan, at=state.now)
+    return Moment(record=record_of(state), programme=state.programme, at=state.now)
 
 
 def rows(state: State) -> Iterator[dict[str, Any]]:

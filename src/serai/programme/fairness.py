@@ -241,6 +241,11 @@ def _sums(moment: Moment) -> dict[MemberId, Fraction]:
     return _counts([member for this in _closed(moment) for member in this.summed])
 
 
+def _reviews(moment: Moment) -> dict[MemberId, Fraction]:
+    projects = moment.programme.projects.projects.values()
+    return _counts([member for project in projects for member in project.panel.reviews])
+
+
 def _lead_shares(moment: Moment) -> dict[MemberId, Fraction]:
     planners = [run.planner for run in moment.record.runs.plans.values()]
     return {member: number / len(planners) for member, number in _counts(planners).items()}
@@ -330,6 +335,12 @@ INDICES: Final[Mapping[str, Index]] = {
         members=_lead_shares,
         value=_most_of_some,
         above=True,
+    ),
+    "reviews": Index(
+        definition="reviews of proposals, as last reviewed, that the member opened; shown without an alarm",
+        threshold=None,
+        members=_reviews,
+        value=_nothing,
     ),
     "sums": Index(
         definition="sums with the member's upload; shown without an alarm",

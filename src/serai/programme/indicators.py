@@ -14,8 +14,10 @@ from serai.charter.agreements import Life
 from serai.charter.state import life_of, members_in_good_standing
 from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
-from serai.programme.plan import PlanState, Status, tasks_by_status
+from serai.programme.plan import Status, tasks_by_status
 from serai.programme.record import Record
+from serai.programme.stages import Stage
+from serai.programme.state import ProgrammeState
 from serai.zones.state import is_offer_open
 
 YEAR_MS: Final = 365 * 24 * 3_600_000
@@ -27,13 +29,13 @@ class Moment:
 
     Attributes:
         record: the other rooms.
-        plan: the plan.
+        programme: plan and projects.
         at: the moment.
 
     """
 
     record: Record
-    plan: PlanState
+    programme: ProgrammeState
     at: Instant
 
 
@@ -118,8 +120,14 @@ def _evaluating_members(moment: Moment) -> int:
     return len({record.member for record in moment.record.analytics.evaluations.values()})
 
 
+def _projects(*, closed: bool) -> Callable[[Moment], int]:
+    return lambda moment: sum(
+        (project.stage is Stage.CLOSED) is closed for project in moment.programme.projects.projects.values()
+    )
+
+
 def _tasks(status: Status) -> Callable[[Moment], int]:
-    return lambda moment: sum(found is status for _, found in tasks_by_status(moment.plan, moment.at.time_ms))
+    return lambda moment: sum(found is status for _, found in tasks_by_status(moment.programme.plan, moment.at.time_ms))
 
 
 INDICATORS: Final[Mapping[str, Indicator]] = {
@@ -150,6 +158,12 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
     "releasing_members": Indicator("members in the last sum of a run whose model was released", _releasing_members),
     "evaluations": Indicator("evaluations reported", lambda moment: len(moment.record.analytics.evaluations)),
     "evaluating_members": Indicator("members that reported an evaluation", _evaluating_members),
+    "projects_open": Indicator("projects that are not closed", _projects(closed=False)),
+    "projects_closed": Indicator("projects that are closed, or were dropped", _projects(closed=True)),
+    "benefit_reports": Indicator(
+        "reports of parties on the use of a project's model",
+        lambda moment: sum(len(project.benefits) for project in moment.programme.projects.projects.values()),
+    ),
     "tasks_done": Indicator("tasks of the plan whose report of completion was accepted", _tasks(Status.DONE)),
     "tasks_late": Indicator("tasks of the plan that are due, without such a report on the table", _tasks(Status.LATE)),
 }

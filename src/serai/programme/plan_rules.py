@@ -36,6 +36,7 @@ from serai.programme.plan import (
     status_of,
 )
 from serai.programme.record import Record
+from serai.programme.state import ProgrammeState
 from serai.programme.statements import PlanAdd, PlanDecide, PlanObject, PlanReport, PlanSnapshot
 
 MAX_ITEMS: Final = 200  # of one draft; a plan has as many drafts as it needs
@@ -45,7 +46,7 @@ _LAST_S: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 def judge(
     record: Record,
-    plan: PlanState,
+    programme: ProgrammeState,
     said: Said[PlanAdd | PlanReport | PlanObject | PlanDecide | PlanSnapshot],
     at: Instant,
 ) -> Verdict:
@@ -54,6 +55,7 @@ def judge(
         return Denied("plan 1", f"{said.member} is not in good standing")
     if at.time_ms == 0:
         return Denied("plan 1", "the log has no time yet; speak after its first clock entry")
+    plan = programme.plan
     match said.body:
         case PlanAdd() as body:
             return next(_wrong_items(record, plan, body, at), GRANTED)
@@ -64,7 +66,7 @@ def judge(
         case PlanDecide() as body:
             return _judge_decision(record, plan, body, at)
         case PlanSnapshot() as body:
-            return _judge_snapshot(record, plan, body, at)
+            return _judge_snapshot(record, programme, body, at)
 
 
 def year_of(time_ms: int) -> int:
@@ -158,14 +160,15 @@ def _judge_decision(record: Record, plan: PlanState, body: PlanDecide, at: Insta
     return GRANTED
 
 
-def _judge_snapshot(record: Record, plan: PlanState, body: PlanSnapshot, at: Instant) -> Verdict:
+def _judge_snapshot(record: Record, programme: ProgrammeState, body: PlanSnapshot, at: Instant) -> Verdict:
+    plan = programme.plan
     if body.year >= year_of(at.time_ms):
         return Denied("plan 8", f"{body.year} is not over: log time is in {year_of(at.time_ms)}")
     if plan.snapshots and body.year <= max(plan.snapshots):
         return Denied("plan 8", f"the figures of {max(plan.snapshots)} are fixed, and those of no earlier year can be")
     if body.year < 1970:
         return Denied("plan 8", f"expected a year of log time, got {body.year}")
-    expected = measure(Moment(record=record, plan=plan, at=at))
+    expected = measure(Moment(record=record, programme=programme, at=at))
     if set(body.values) != set(expected):
         return Denied("plan 9", f"expected the indicators {', '.join(expected)}")
     for name, value in expected.items():

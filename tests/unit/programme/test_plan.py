@@ -73,7 +73,7 @@ def report(log, member="lima", **changes):
 
 
 def figures(log):
-    return measure(Moment(record=record_of(log.state), plan=plan(log), at=log.state.now))
+    return measure(Moment(record=record_of(log.state), programme=log.state.programme, at=log.state.now))
 
 
 def next_year(log):

@@ -78,7 +78,7 @@ def add(home: Path, file: Path, *, as_json: bool) -> None:
 def report(home: Path, task: str, text: str, evidence: tuple[str, ...], *, done: bool, as_json: bool) -> None:
     """Report on TASK (its number); silence accepts the report."""
     session = open_session(home)
-    shown = tuple(_evidence(session, item) for item in evidence)
+    shown = tuple(evidence_of(session, item) for item in evidence)
     said = say(session, PlanReport(task=task, text=text, evidence=shown, done=done), Role.DELEGATE)
     closes = said.state.programme.plan.submissions[said.id].closes_ms
     told = f"Reported, entry {said.index}, {short(said.id)}: open to objection until {shown_time(closes)}."
@@ -201,7 +201,13 @@ def _threshold(text: str) -> tuple[str, Fraction]:
         raise Malformed("alarm-form", f"expected INDEX=N, such as inclusion=3/4, got {text!r}") from None
 
 
-def _evidence(session: Session, text: str) -> Digest:
+def evidence_of(session: Session, text: str) -> Digest:
+    """The digest of a file, which is brought to the center, or the id that some characters name.
+
+    Raises:
+        Missing: there is neither.
+
+    """
     path = Path(text)
     if path.is_file():
         data = path.read_bytes()
