@@ -39,6 +39,7 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
                     *("hold", "lift", "benefit"),
                 )
             },
+            **{verb: f"serai.cli.verbs.documents:{verb}" for verb in ("draft", "compare", "merge", "clean")},
         },
         "Take a joint project from a need to the close.",
     ),
