@@ -121,6 +121,17 @@ def test_an_objection_is_overruled_by_a_proposal_that_spells_out_the_id(desk, tm
     assert len(status(desk)) == 4
 
 
+def test_what_is_on_the_table_explains_itself(desk, tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN)
+    draft = desk.json("bern", "plan", "add", tmp_path / "plan.toml")["id"]
+    objection = desk.json("oslo", "plan", "object", draft[:12], "--reason", "Too dear.")["entry"]
+    for id_ in (draft[:12], f"#{objection}"):
+        told = {fact["about"]: fact["text"] for fact in desk.json("lima", "explain", id_)["facts"]}
+        assert told["fate"].startswith("objected; silence lasts until")
+        assert told["objection of oslo"] == "Too dear."
+        assert told["task 1.2.1"] == "Gauges; every hour, by radio (lima)"
+
+
 def test_figures_of_a_year_are_fixed_and_shown_beside_those_of_today(planned):
     assert "2026 is not over" in planned.refused("bern", "plan", "snapshot", "--year", "2026")
     planned.bloc.pass_time(130 * DAY_MS)

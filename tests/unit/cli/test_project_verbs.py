@@ -104,5 +104,13 @@ def test_a_hold_is_placed_and_lifted_and_stays_on_record(desk, project):
     assert "lifted at entry" in facts(desk, project)[f"dispute {hold[:12]}"]
 
 
+def test_what_was_said_about_a_project_explains_itself(desk, project):
+    hold = desk.json("lima", "project", "hold", project[:12], "dispute", "--reason", "Credit.")["hold"]
+    for id_ in (project, hold):
+        told = {fact["about"]: fact["text"] for fact in desk.json("oslo", "explain", id_[:12])["facts"]}
+        assert told["project"] == f"Rivers ({project[:12]}), in stage need"
+        assert "Credit." in told[f"dispute {hold[:12]}"]
+
+
 def test_benefits_wait_for_use(desk, project):
     assert "not in use yet" in desk.refused("bern", "project", "benefit", project[:12], "--text", "Warned.")
