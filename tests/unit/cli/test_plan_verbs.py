@@ -221,13 +221,3 @@ def test_a_value_cannot_break_out_of_its_line():
     text = to_icalendar(a_calendar((a_task(title="a\r\nEND:VCALENDAR\tb\x00c\\n"), Status.LATE)))
     assert unfolded(text).count("END:VCALENDAR") == 1
     assert "SUMMARY:1.2.1 a\\nEND:VCALENDAR b c\\\\n (lima)" in unfolded(text)
-
-
-def test_a_calendar_program_reads_the_tasks():
-    icalendar = pytest.importorskip("icalendar")
-    text = to_icalendar(a_calendar((a_task(title="\u0432\u043e\u0434\u0430, " * 40), Status.REPORTED)))
-    (todo,) = icalendar.Calendar.from_ical(text).walk("VTODO")
-    assert todo["UID"] == "1.2.1@serai.example/log"
-    assert todo["SUMMARY"] == "1.2.1 " + "\u0432\u043e\u0434\u0430, " * 40 + " (lima)"
-    assert todo["DUE"].dt.isoformat() == "2026-12-31T23:59:59+00:00"
-    assert todo["STATUS"] == "IN-PROCESS"
