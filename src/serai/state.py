@@ -54,6 +54,12 @@ from serai.ledger import statements as ledger_statements
 from serai.ledger.merkle import leaf_hash
 from serai.ledger.note import parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
+from serai.programme import rules as programme_rules
+from serai.programme import state as programme
+from serai.programme import statements as programme_statements
+from serai.programme.projects import is_frozen
+from serai.programme.record import Record
+from serai.programme.state import ProgrammeState
 from serai.training import rules as training_rules
 from serai.training import state as training
 from serai.training import statements as training_statements
@@ -89,6 +95,7 @@ class State:
     rounds: RoundsState = field(default_factory=RoundsState)
     analytics: AnalyticsState = field(default_factory=AnalyticsState)
     hub: HubState = field(default_factory=HubState)
+    programme: ProgrammeState = field(default_factory=ProgrammeState)
     seen: Map[Digest, int] = field(default_factory=Map)
     void: Map[int, Denied] = field(default_factory=Map)
     speakers: Map[int, KeyId] = field(default_factory=Map)
@@ -161,8 +168,10 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
         return Denied("log 6", "nothing can be said before every founder has signed the charter")
     room = _ROOMS[said.body.KIND]
     speaker = GRANTED if room is Room.CHARTER else charter_rules.judge_speaker(state.charter, said, at)
-    if isinstance(speaker, Denied):
-        return speaker
+    return speaker if isinstance(speaker, Denied) else _judge_in(room, state, said, at)
+
+
+def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdict:
     match room:
         case Room.CHARTER:
             return _judge_terms(said) or charter_rules.judge(state.charter, said, at)
@@ -171,7 +180,7 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
         case Room.ZONES:
             return zone_rules.judge(state.charter, state.zones, said, at)
         case Room.TRAINING:
-            return training_rules.judge(Mandates(state, at), state.runs, said, at)
+            return _restraint(state, said) or training_rules.judge(Mandates(state, at), state.runs, said, at)
         case Room.AGGREGATION:
             return sum_rules.judge(Jobs(state, at), state.rounds, said, at)
         case Room.ANALYTICS:
@@ -182,7 +191,9 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
             evidence = hub_rules.Evidence(
                 charter=state.charter, analytics=state.analytics, run=outcome_of(state, said.body.run, at)
             )
-            return hub_rules.judge(evidence, state.hub, said, at)
+            return _restraint(state, said) or hub_rules.judge(evidence, state.hub, said, at)
+        case Room.PROGRAMME:
+            return programme_rules.judge(record_of(state), state.programme, said, at)
 
 
 def apply(state: State, said: Said[Any], at: Instant) -> State:
@@ -202,6 +213,8 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
             return replace(state, analytics=analytics.apply(state.analytics, said, at))
         case Room.HUB:
             return replace(state, hub=hub.apply(state.hub, said, at))
+        case Room.PROGRAMME:
+            return replace(state, programme=programme.apply(state.programme, record_of(state), said, at))
 
 
 def _disown(state: State, before: CharterState, at: Instant) -> State:
@@ -248,7 +261,10 @@ class Jobs(Mapping[Digest, Job]):
     at: Instant
 
     def __getitem__(self, run: Digest) -> Job:
-        """The job of a run whose agreement is in force, over the members still bound by it."""
+        """The job of a run whose agreement is in force, without an incident, over the members still bound by it."""
+        found = self.state.runs.plans.get(run)
+        if found is None or is_frozen(self.state.programme.projects, found.plan.agreement):
+            raise KeyError(run)
         job = _job(_Same(self.state.charter), _Same(self.state.runs), run, self.at.time_ms)
         if job is None:
             raise KeyError(run)
@@ -320,6 +336,18 @@ def outcome_of(state: State, run: Digest, at: Instant) -> hub_rules.RunOutcome |
     )
 
 
+def record_of(state: State) -> Record:
+    """What the other rooms have on record, as the programme asks for it."""
+    return Record(
+        charter=state.charter,
+        zones=state.zones,
+        runs=state.runs,
+        rounds=state.rounds,
+        analytics=state.analytics,
+        hub=state.hub,
+    )
+
+
 def digest_state(state: State) -> Digest:
     """One digest for all that a log adds up to; members compare theirs."""
     return digest_of(canonical([_plain(getattr(state, item.name)) for item in dataclasses.fields(state)]))
@@ -335,6 +363,7 @@ class Room(Enum):
     AGGREGATION = "aggregation"
     ANALYTICS = "analytics"
     HUB = "hub"
+    PROGRAMME = "programme"
 
 
 _STATEMENTS: Final[Mapping[Room, tuple[type[Body], ...]]] = {
@@ -345,12 +374,18 @@ _STATEMENTS: Final[Mapping[Room, tuple[type[Body], ...]]] = {
     Room.AGGREGATION: sum_statements.STATEMENTS,
     Room.ANALYTICS: analytics_statements.STATEMENTS,
     Room.HUB: hub_statements.STATEMENTS,
+    Room.PROGRAMME: programme_statements.STATEMENTS,
 }
 
 _ROOMS: Final[Mapping[str, Room]] = {body.KIND: room for room, bodies in _STATEMENTS.items() for body in bodies}
 
 KINDS: Final[Mapping[str, type[Body]]] = {body.KIND: body for bodies in _STATEMENTS.values() for body in bodies}
 """Everything that can be said, by its name in the log."""
+
+
+def _restraint(state: State, said: Said[Any]) -> Denied | None:
+    """A project's stage, or an incident in it, may forbid what the rules of runs and releases would allow."""
+    return programme_rules.judge_restraint(record_of(state), state.programme, said.body)
 
 
 def _judge_terms(said: Said[Any]) -> Denied | None:

@@ -17,8 +17,11 @@ from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
 from serai.aggregation.shares import combine, split
 from serai.charter.decision import Choice
+from serai.charter.simulation import simulate
 from serai.charter.statements import Ballot
+from serai.cli.plans import read_items
 from serai.cli.proposals import read_proposal
+from serai.cli.simulations import read_questions, read_rules
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import hybrid_key, key_id
@@ -26,6 +29,8 @@ from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import LogSigner, cosign, log_key, verify_cosignature, witness_key
 from serai.ledger.merkle import leaf_hash, node_hash, root_of
 from serai.ledger.tiles import encode_bundle
+from serai.programme.fairness import INDICES
+from serai.programme.stages import LIFE
 from serai.testing.federation import Federation
 from serai.training.methods import Context, Data
 
@@ -185,6 +190,46 @@ def test_the_agreement_in_the_tutorial_is_one_that_can_be_proposed(tmp_path):
         ("min_participants", 3, "2"),
     }
     assert (text.ratifications, [clause.id for clause in text.clauses]) == (3, ["1", "2"])
+
+
+def test_the_plan_in_the_pages_is_one_that_can_be_put_on_the_table(tmp_path):
+    (tmp_path / "plan.toml").write_text(blocks("how-to/keep-a-plan.md", "toml")[0], encoding="utf-8")
+
+    kinds = [item.kind.value for item in read_items(tmp_path / "plan.toml").items]
+
+    assert kinds == ["goal", "target", "action", "task"]
+
+
+def test_the_indices_in_the_pages_are_those_that_are_computed_with_their_alarms():
+    page = (DOCS / "how-to" / "keep-a-plan.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| (.*) \|$", page, re.MULTILINE))
+
+    named = {name: alarm for names, alarm in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    assert set(named) == set(INDICES)
+    for name, index in INDICES.items():
+        assert index.threshold is None or index.threshold == 0 or str(index.threshold) in named[name], name
+
+
+def test_the_ways_in_the_pages_are_those_of_the_table():
+    page = (DOCS / "how-to" / "run-a-joint-project.md").read_text(encoding="utf-8")
+    ways = {(way.origin.value, way.to.value): way for way in LIFE}
+    shown = re.findall(r"^\| ([a-z-]+) \| ([a-z-]+(?:, [a-z-]+)*) \| (lead|a party) \|", page, re.MULTILINE)
+
+    assert len(shown) == 12
+    for origin, targets, who in shown:
+        for to in targets.split(", "):
+            assert ways[origin, to].who.value == who.removeprefix("a "), (origin, to)
+
+
+def test_the_votes_and_articles_in_the_pages_can_be_simulated(tmp_path):
+    articles, votes = blocks("how-to/try-other-rules.md", "toml")
+    (tmp_path / "ours.toml").write_text(articles, encoding="utf-8")
+    (tmp_path / "votes.toml").write_text(votes, encoding="utf-8")
+
+    (question,) = read_questions(tmp_path / "votes.toml")
+    outcome = simulate(question, read_rules(str(tmp_path / "ours.toml")))
+
+    assert outcome.reason.startswith("it takes yes from at least 2/3 of heads eligible")
 
 
 def test_the_replay_in_the_tutorial_reads_what_a_center_publishes(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,27 @@ from serai.hub.statements import Release
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import sign_body
+from serai.programme.items import Item, Kind
+from serai.programme.projects import commitment_of
+from serai.programme.stages import LIFE
+from serai.programme.statements import (
+    Document,
+    HoldKind,
+    PlanAdd,
+    PlanDecide,
+    PlanObject,
+    PlanReport,
+    PlanSnapshot,
+    ProjectAdvance,
+    ProjectBack,
+    ProjectBenefit,
+    ProjectHold,
+    ProjectLift,
+    ProjectOpen,
+    ReviewCommit,
+    ReviewDeclare,
+    ReviewOpen,
+)
 from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
 from serai.training.statements import Pace, Reason, RunCancel, RunDecline
@@ -57,6 +79,7 @@ def _speak(bloc):
     paced = replace(bloc.plan(agreement, "mlp", 1, params), pace=Pace(exchange_permille=500, least=2, most=9))
     bloc.say("bern", paced)
     bloc.settle()
+    _set_out(bloc)
     bloc.train(agreement, "newton", 2, {"features": "2"})
     for _ in range(3):
         bloc.step()
@@ -96,6 +119,31 @@ def _speak(bloc):
     charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
     for body in (recover, charge):
         bloc.center.submit(sign_body(body, bloc.signer("bern", Role.ZONE)))
+
+
+def _set_out(bloc):
+    """What can be said of the programme; what is not due yet is void, and a form to bend nevertheless."""
+    draft = bloc.say("bern", PlanAdd(items=(Item(number="1", kind=Kind.GOAL, title="Hearts"),)))
+    bloc.say("lima", PlanObject(subject=draft, reason="no"))
+    project = bloc.say("bern", ProjectOpen(title="Hearts", need="Few rows.", language="en"))
+    bloc.say("lima", ProjectBack(project=project))
+    for way in LIFE[:3]:
+        documents = tuple(Document(kind=kind, digest=project, language="en") for kind in way.documents)
+        bloc.say("bern", ProjectAdvance(project=project, to=way.to, documents=documents))
+    review = ReviewOpen(project=project, technical=1, scientific=2, text="so", salt=bytes(32))
+    for member in ("lima", "oslo"):
+        bloc.say(member, ReviewDeclare(project=project))
+        bloc.say(member, ReviewCommit(project=project, commitment=commitment_of(review, member)))
+    bloc.say("lima", review)
+    hold = bloc.say("oslo", ProjectHold(project=project, kind=HoldKind.INCIDENT, reason="leak"), Role.ZONE)
+    bloc.say("oslo", ProjectLift(project=project, hold=hold, reason="none"))
+    for body in (
+        PlanReport(task="1.1.1", text="done", evidence=(project,), done=True),
+        PlanDecide(subject=draft, proposal=project),
+        PlanSnapshot(year=2026, values={"members": Fraction(3, 2)}),
+        ProjectBenefit(project=project, text="much", evidence=(project,)),
+    ):
+        bloc.center.submit(sign_body(body, bloc.signer("bern", Role.DELEGATE)))
 
 
 def _release(bloc, run):

@@ -28,9 +28,18 @@ from serai.charter.statements import (
 )
 from serai.cli.find import find_id
 from serai.cli.output import count, short
+from serai.cli.projects import facts as project_facts
 from serai.cli.reading import Line, read_line
 from serai.hub.statements import Release
 from serai.kernel.ids import Digest
+from serai.programme.statements import (
+    PROJECT_STATEMENTS,
+    PlanAdd,
+    PlanDecide,
+    PlanObject,
+    PlanReport,
+    ProjectOpen,
+)
 from serai.state import Jobs, State
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
 from serai.zones.state import find_grant, is_offer_open
@@ -231,6 +240,26 @@ def _release(state: State, line: Line) -> Iterator[Fact]:
         yield f"data of {member}", f"{record.body.title}, {count(record.body.rows, 'row')}, entry {record.at.index}"
 
 
+def _submission(state: State, line: Line) -> Iterator[Fact]:
+    body: Any = line.body
+    found = state.programme.plan.submissions[body.subject if isinstance(body, PlanObject | PlanDecide) else line.id]
+    yield "fate", f"{found.fate(state.time_ms)}; silence lasts until log time {found.closes_ms}"
+    for member, reason in sorted(found.objections.items()):
+        yield f"objection of {member}", reason
+    if found.decided is not None:
+        yield "decided", f"entry {found.decided.index}"
+    if isinstance(found.body, PlanAdd):
+        for item in found.body.items:
+            yield f"{item.kind} {item.number}", item.title + (f" ({item.owner})" if item.owner else "")
+
+
+def _of_project(state: State, line: Line) -> Iterator[Fact]:
+    body: Any = line.body
+    project = state.programme.projects.projects[line.id if isinstance(body, ProjectOpen) else body.project]
+    yield "project", f"{project.body.title} ({short(project.id)}), in stage {project.stage}"
+    yield from project_facts(state, project)
+
+
 def _rule(rule: Rule) -> str:
     parts = [rule.mode.value, *(criterion.describe() for criterion in rule.criteria)]
     if rule.quorum:
@@ -263,4 +292,6 @@ _ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
     RoundRecover: _of_round,
     RoundResult: _of_round,
     Release: _release,
+    **dict.fromkeys((PlanAdd, PlanReport, PlanObject, PlanDecide), _submission),
+    **dict.fromkeys(PROJECT_STATEMENTS, _of_project),
 }

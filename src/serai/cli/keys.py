@@ -133,7 +133,9 @@ def read_body(envelope: Envelope) -> Body:
     """
     kind = KINDS.get(envelope.kind)
     if kind is None:
-        raise Malformed("signing-file-kind", f"no statement of kind {envelope.kind!r} is known here; sign nothing unknown")
+        raise Malformed(
+            "signing-file-kind", f"no statement of kind {envelope.kind!r} is known here; sign nothing unknown"
+        )
     body: Body = from_json(kind, envelope.predicate)
     return body
 

@@ -14,6 +14,35 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         {"init": "serai.cli.verbs.center:init", "start": "serai.cli.verbs.center:start"},
         "Found and run a center, which orders what members say.",
     ),
+    "charter": (
+        {"simulate": "serai.cli.verbs.charter:simulate"},
+        "Try what other rules would make of the members' votes.",
+    ),
+    "plan": (
+        {
+            **{
+                verb: f"serai.cli.verbs.plan:{verb}"
+                for verb in ("show", "add", "report", "decide", "snapshot", "export", "fairness")
+            },
+            "object": "serai.cli.verbs.plan:object_",
+        },
+        "Plan together, report, and see what became of it.",
+    ),
+    "project": (
+        {
+            "open": "serai.cli.verbs.project:open_",
+            "list": "serai.cli.verbs.project:list_",
+            **{
+                verb: f"serai.cli.verbs.project:{verb}"
+                for verb in (
+                    *("show", "back", "advance", "declare", "review", "reveal"),
+                    *("hold", "lift", "benefit"),
+                )
+            },
+            **{verb: f"serai.cli.verbs.documents:{verb}" for verb in ("draft", "compare", "merge", "clean")},
+        },
+        "Take a joint project from a need to the close.",
+    ),
     "zone": (
         {
             verb: f"serai.cli.verbs.zone:{verb}"

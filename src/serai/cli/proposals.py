@@ -21,13 +21,14 @@ stand inside the clause they enforce::
     ```
 
 A heading of level two opens a clause; its first word is the clause's number.
+Text that is still negotiated (``serai project clean``) is not proposed.
 In the TOML form the same clauses are ``[[agreement.clauses]]`` with ``id``,
 ``text`` and a table ``terms``.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -40,8 +41,9 @@ from serai.charter.statements import AgreementChange, ProposalOpen, Recovery, St
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
+from serai.programme.negotiation import find_brackets
 
-_FENCE: Final = "+++"
+FENCE: Final = "+++"
 _CLAUSE: Final = re.compile(r"^## +(\S+)[ \t]*(.*)$", re.MULTILINE)
 _TERMS: Final = re.compile(r"^```terms[ \t]*\n(.*?)^```[ \t]*\n?", re.MULTILINE | re.DOTALL)
 
@@ -96,7 +98,7 @@ def read_proposal(path: Path) -> ProposalOpen:
     except UnicodeDecodeError as error:
         raise Malformed("proposal-encoding", f"{path}: expected UTF-8 text, byte {error.start + 1} is not") from error
     try:
-        return _proposal(_from_markdown(text) if path.suffix == ".md" else tomllib.loads(text))
+        return _proposal(_from_clean(text) if path.suffix == ".md" else tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise Malformed("proposal-toml", f"{path} is not valid TOML: {error}") from error
     except (Malformed, ValueError) as error:
@@ -104,11 +106,43 @@ def read_proposal(path: Path) -> ProposalOpen:
         raise Malformed("proposal-form", f"{path}: {place}") from error
 
 
+def read_parts(path: Path, text: str) -> Iterator[tuple[str, str, Mapping[str, str | int | tuple[str, ...]]]]:
+    """The clauses of a document: number, prose and terms of each; ``path`` is for errors.
+
+    Raises:
+        Malformed: the text has not the form of a document.
+
+    """
+    try:
+        settings = _with_dates_as_text(_from_markdown(text) if path.suffix == ".md" else tomllib.loads(text))
+        clauses = settings.get("agreement", {}).get("clauses", [])
+        read = [from_json(_Clause, clause) for clause in clauses]
+    except (Malformed, tomllib.TOMLDecodeError, AttributeError, TypeError) as error:
+        raise Malformed("document-form", f"{path}: {str(error).replace('_Clause', 'a clause')}") from error
+    yield from ((clause.id, clause.text, clause.terms) for clause in read)
+
+
+def split_clauses(text: str) -> list[tuple[str, str]]:
+    """A Markdown document as headings with what follows each; what comes before the first has an empty heading."""
+    headings = list(_CLAUSE.finditer(text))
+    starts = [*(heading.start() for heading in headings), len(text)]
+    pieces = [("", text[: starts[0]])]
+    pieces += [(found[0], text[found.end() : stop]) for found, stop in zip(headings, starts[1:], strict=True)]
+    return pieces
+
+
+def _from_clean(text: str) -> dict[str, Any]:
+    if brackets := find_brackets(text):
+        who = "; ".join(", ".join(item.members) for item in brackets[0].alternatives)
+        raise Malformed("proposal-form", f"{len(brackets)} brackets are open, the first between {who}; settle them")
+    return _from_markdown(text)
+
+
 def _from_markdown(text: str) -> dict[str, Any]:
     lines = text.split("\n")
-    if lines[0].strip() != _FENCE or _FENCE not in [line.strip() for line in lines[1:]]:
-        raise Malformed("proposal-form", f"expected the file to begin with settings between two lines of {_FENCE}")
-    end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == _FENCE)
+    if lines[0].strip() != FENCE or FENCE not in [line.strip() for line in lines[1:]]:
+        raise Malformed("proposal-form", f"expected the file to begin with settings between two lines of {FENCE}")
+    end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == FENCE)
     settings = tomllib.loads("\n".join(lines[1:end]))
     body = "\n".join(lines[end + 1 :])
     headings = list(_CLAUSE.finditer(body))

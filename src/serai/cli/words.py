@@ -24,6 +24,22 @@ from serai.hub.statements import Release
 from serai.kernel.keys import key_id
 from serai.kernel.statement import Body
 from serai.ledger.statements import Clock
+from serai.programme.statements import (
+    PlanAdd,
+    PlanDecide,
+    PlanObject,
+    PlanReport,
+    PlanSnapshot,
+    ProjectAdvance,
+    ProjectBack,
+    ProjectBenefit,
+    ProjectHold,
+    ProjectLift,
+    ProjectOpen,
+    ReviewCommit,
+    ReviewDeclare,
+    ReviewOpen,
+)
 from serai.reports.plots import format_bytes
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
 from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
@@ -129,5 +145,28 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     RoundRecover: lambda body: f"shows its shares of the release of {body.member} for close {short(body.close)}",
     RoundResult: lambda body: f"finds model {short(body.model)} from the sum of close {short(body.close)}",
     Evaluation: _evaluation,
+    PlanAdd: lambda body: (
+        f"puts {count(len(body.items), 'item')} of the plan on the table: {', '.join(item.number for item in body.items)}"
+        f"{_because(body.reason)}"
+    ),
+    PlanReport: lambda body: f"reports on task {body.task}{', done' if body.done else ''}{_because(body.text)}",
+    PlanObject: lambda body: f"objects to {short(body.subject)}{_because(body.reason)}",
+    PlanDecide: lambda body: f"shows that proposal {short(body.proposal)} decides for {short(body.subject)}",
+    PlanSnapshot: lambda body: f"fixes the figures of {body.year}",
+    ProjectOpen: lambda body: f"opens the project {body.title}",
+    ProjectBack: lambda body: f"backs project {short(body.project)}",
+    ProjectAdvance: lambda body: f"takes project {short(body.project)} to {body.to}{_because(body.note)}",
+    ReviewDeclare: lambda body: (
+        f"declares {'a conflict' if body.conflict else 'no conflict'} over project {short(body.project)}"
+        f"{_because(body.conflict)}"
+    ),
+    ReviewCommit: lambda body: f"commits to a review of project {short(body.project)}",
+    ReviewOpen: lambda body: (
+        f"opens its review of project {short(body.project)}, technical {body.technical}, "
+        f"scientific {body.scientific}{_because(body.text)}"
+    ),
+    ProjectHold: lambda body: f"holds project {short(body.project)} for {body.kind}{_because(body.reason)}",
+    ProjectLift: lambda body: f"lifts hold {short(body.hold)}{_because(body.reason)}",
+    ProjectBenefit: lambda body: f"tells of the use of project {short(body.project)}{_because(body.text)}",
     Release: lambda body: f"releases model {short(body.model)} as {body.title}, licence {body.license}",
 }

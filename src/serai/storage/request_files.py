@@ -72,7 +72,9 @@ def _parse(data: bytes) -> Envelope:
     payloads = [text for word, _, text in said if word == "payload"]
     unknown = sorted({word for word, _, _ in said} - {"payload", "signature", "extra"})
     if header != _HEADER or len(payloads) != 1 or unknown:
-        raise Malformed("signing-file-form", f"expected a {_HEADER} with one payload line and signatures, and nothing else")
+        raise Malformed(
+            "signing-file-form", f"expected a {_HEADER} with one payload line and signatures, and nothing else"
+        )
     parts = tuple(_base64(text) for word, _, text in said if word == "signature")
     extras = [text.partition(" ") for word, _, text in said if word == "extra"]
     if len(parts) > MAX_PARTS or len(extras) > MAX_EXTRAS:

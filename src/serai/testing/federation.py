@@ -56,6 +56,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role, Signer, Suite
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
+from serai.ledger.statements import Clock
 from serai.recipes.equipment import Equipment
 from serai.state import State, digest_state
 from serai.storage.blobs import FileBlobs
@@ -329,6 +330,16 @@ class Federation:
     def tick(self, ms: int) -> None:
         """Let time pass."""
         self.now_ms += ms
+
+    def pass_time(self, ms: int) -> None:
+        """Let time pass and the log notice: members cosign what grew, and the next clock carries their time."""
+        self.tick(ms)
+        for _ in range(2):
+            self.settle()
+            head = self.center_parts.log.witnessed()
+            assert head is not None, "found the bloc first"
+            self.put(sign_body(Clock(checkpoint=head.note), self.operator, nonce=os.urandom(8)))
+        self.settle()
 
     def step(self) -> None:
         """Let the center and every member do once what the log calls for, and prove everything."""

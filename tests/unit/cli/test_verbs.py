@@ -31,6 +31,10 @@ def test_the_verbs_of_a_first_day_are_all_there():
         *(f"keys {verb}" for verb in ("new", "sign", "submit", "message", "attach", "list", "disputed", "check")),
         *(f"keys request {what}" for what in ("rotate", "revoke", "object", "adopt", "accede", "leave")),
         *(f"recipe {verb}" for verb in ("pack", "approve", "base", "adapters")),
+        "charter simulate",
+        *(f"project {verb}" for verb in ("open", "list", "show", "back", "advance", "declare", "review", "reveal")),
+        *(f"project {verb}" for verb in ("hold", "lift", "benefit", "draft", "compare", "merge", "clean")),
+        *(f"plan {verb}" for verb in ("show", "add", "report", "object", "decide", "snapshot", "export", "fairness")),
         *(
             "propose",
             "vote",

@@ -1,7 +1,5 @@
 """``serai center``: found a center and run it."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +10,7 @@ from serai.charter.presets import PRESETS
 from serai.cli.charters import DEFAULT_COOLING_MS, NewCenter, found_center
 from serai.cli.founding import read_members
 from serai.cli.output import count, emit, json_option
-from serai.errors import Malformed
+from serai.cli.simulations import parse_weights
 from serai.kernel.keys import Suite
 
 _home = click.option(
@@ -87,7 +85,7 @@ def init(
             port=port,
             preset=preset,
             window_s=window,
-            weights=_weights(weights),
+            weights=parse_weights(weights),
             faulty=faulty,
             suites=tuple(Suite(suite) for suite in suites),
             cooling_ms=DEFAULT_COOLING_MS if cooling is None else cooling * 1000,
@@ -99,17 +97,6 @@ def init(
         f"Start the center, give every founder the charter, and let each run `serai zone join`."
     )
     emit({"charter": str(founded.path), "genesis": founded.genesis}, text, as_json=as_json)
-
-
-def _weights(texts: Sequence[str]) -> dict[str, dict[str, int]]:
-    tables: dict[str, dict[str, int]] = defaultdict(dict)
-    for text in texts:
-        table, _, rest = text.partition(":")
-        member, _, number = rest.partition("=")
-        if not (table and member and number.isdecimal()):
-            raise Malformed("weight-form", f"expected TABLE:MEMBER=N, such as votes:bern=4, got {text!r}")
-        tables[table][member] = int(number)
-    return dict(tables)
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""What the members set out to do: a plan with owners, dates and indicators, and what the log shows of it."""
