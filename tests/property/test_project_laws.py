@@ -12,7 +12,7 @@ from serai.charter.presets import PRESETS, with_window
 from serai.charter.state import apply as apply_charter
 from serai.charter.statements import CharterAdopt
 from serai.kernel.ids import digest_of
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import Said
 from serai.kernel.verdict import Granted
 from serai.programme.projects import commitment_of
@@ -54,8 +54,12 @@ acts = st.one_of(
 )
 
 
+def public_key(member, role):
+    return hashlib.sha256(f"{member}{role}".encode()).digest()
+
+
 def record(member):
-    keys = {role: (hashlib.sha256(f"{member}{role}".encode()).digest(),) for role in Role if role is not Role.OPERATOR}
+    keys = {role: (public_key(member, role),) for role in Role if role is not Role.OPERATOR}
     return MemberRecord(id=member, name=member, keys={role.value: key for role, key in keys.items()})
 
 
@@ -80,8 +84,8 @@ class Log:
         self.project = self.say("bern", ProjectOpen(title="T", need="N", language="en"))
 
     def said(self, member, body):
-        name = digest_of(f"{self.state.size}".encode())
-        return Said(name, body, member, next(iter(sorted(body.ROLES))), name, name)
+        name, role = digest_of(f"{self.state.size}".encode()), min(body.ROLES)
+        return Said(name, body, member, role, key_id(public_key(member, role)), name)
 
     def say(self, member, body):
         said = self.said(member, body)
