@@ -2,9 +2,10 @@
 
 Each ring costs the center about a millisecond for everybody who waits, and each
 of them more. So a ring that nobody is in a hurry for, such as one upload of
-many, is held back for as long as waking everybody would take anyway, and one
-wake announces all that came in the meantime. Who asks meanwhile waits for it like
-the others. Where few wait nothing is held back.
+many, is held back for as long as waking everybody would take anyway, or until most
+of those who were woken last are back, and one wake announces all that came in the
+meantime. So on a busy machine there are fewer wakes, not longer queues. Who asks
+meanwhile waits like the others. Where few wait nothing is held back.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from typing import Final, Generic, TypeVar
 FREE: Final = 8  # so many who wait are woken at once, whatever for
 DELAY_S: Final = 0.004  # for each further one: what an answer costs the center and its reader
 MAX_DELAY_S: Final = 0.25
+MAX_HOLD_S: Final = 1.0  # however many are still on their way back
+_MOST: Final = 0.75
 
 
 T = TypeVar("T")
@@ -37,6 +40,7 @@ class Bell(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Future[None] = self._loop.create_future()
         self._held: asyncio.TimerHandle | None = None
+        self._held_since_s = 0.0
         self._waiting = 0
         self._woken = 0  # how many heard the last ring: those who are on their way back count as waiting
         self._closed = False
@@ -89,7 +93,15 @@ class Bell(Generic[T]):
         if delay_s <= 0:
             self._wake()
         elif self._held is None:
-            self._held = self._loop.call_later(delay_s, self._wake)
+            self._held_since_s = self._loop.time()
+            self._held = self._loop.call_later(delay_s, self._wake_most, delay_s)
+
+    def _wake_most(self, delay_s: float) -> None:
+        is_crowd_back = self._waiting >= _MOST * self._woken
+        if is_crowd_back or self._loop.time() >= self._held_since_s + MAX_HOLD_S - delay_s:
+            self._wake()
+        else:
+            self._held = self._loop.call_later(delay_s, self._wake_most, delay_s)
 
     def _wake(self) -> None:
         if self._held is not None:

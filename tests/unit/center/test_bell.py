@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serai.center.bell import DELAY_S, FREE, MAX_DELAY_S, Bell
+from serai.center.bell import DELAY_S, FREE, MAX_DELAY_S, MAX_HOLD_S, Bell
 
 
 class Log:
@@ -90,6 +90,23 @@ def test_who_is_on_the_way_back_counts_as_waiting():
         return bell.is_holding
 
     assert asyncio.run(run())
+
+
+@pytest.mark.parametrize(("back", "is_held"), [(FREE + 50, False), (FREE, True)])
+def test_a_ring_waits_until_most_are_back_and_not_for_ever(back, is_held):
+    async def run():
+        bell = Bell(Log)
+        _, tasks = await waiting(bell, FREE + 50)
+        bell.ring()
+        await asyncio.gather(*tasks)
+        heard, tasks = await waiting(bell, back)
+        started = asyncio.get_running_loop().time()
+        bell.ring(is_urgent=False)
+        await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        return min(at for _, at in heard) - started
+
+    late_s = asyncio.run(run())
+    assert late_s >= (MAX_HOLD_S - 2 * MAX_DELAY_S if is_held else 50 * DELAY_S * 0.9)
 
 
 def test_closing_sends_everybody_home():
