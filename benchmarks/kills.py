@@ -4,7 +4,7 @@ Usage: python benchmarks/kills.py [--trials 50] [--seed 0] [--only center|agent|
 
 A center and four agents, each a process of its own, and a worker of each agent
 in which the recipe sees the data. Every trial is a run of low-communication
-``mlp`` rounds in this one federation. At a moment that a seed draws, from the
+``mlp`` rounds in this one federation, whose members train on while vectors travel. At a moment that a seed draws, from the
 plan to the end of the run, one process gets SIGKILL; a center or an agent is
 started again, a worker is for its agent to replace. The run's model must then
 be the one that comes out of the same contract computed in this process, round
@@ -47,7 +47,8 @@ MEMBERS = ("bern", "lima", "oslo", "quito")
 CENTER = "center"
 ROUNDS = 6
 FEATURES = 4
-PARAMS = {"features": str(FEATURES), "hidden": "16", "steps": "60", "batch": "16", "lr": "0.02", "rounds": str(ROUNDS)}
+PACE = {"steps": "60", "ahead": "30", "fragments": "2", "last_levels": "7", "lr": "0.02"}
+PARAMS = {"features": str(FEATURES), "hidden": "16", "batch": "16", "rounds": str(ROUNDS), **PACE}
 PATIENCE_S = 240.0  # a run that takes longer counts as one that never ended
 NARROW_SUM = 2**23  # sums below it are exact in float32, as members read them
 
