@@ -7,7 +7,9 @@ import pytest
 
 from serai.aggregation.codec import decode, encode
 from serai.aggregation.state import find_round
+from serai.errors import Refused
 from serai.kernel.ids import digest_of
+from serai.recipes.mlp import Mlp
 from serai.recipes.registry import build
 from serai.state import outcome_of
 from serai.testing.federation import Federation
@@ -139,3 +141,21 @@ def test_a_member_that_misses_rounds_comes_back_with_what_it_learnt(bloc):
     assert absent
     assert "dakar" in rounds[-1].summed
     assert final(bloc, run)
+
+
+def test_steps_ahead_that_failed_are_taken_again(bloc, monkeypatch):
+    honest, failures = Mlp.train_ahead, {"bern": [1, 3], "dakar": [2]}
+
+    def train_ahead(self, model, data, context):
+        if context.done in failures.get(context.member, []):
+            failures[context.member].remove(context.done)
+            raise Refused("sandbox-death", "the recipe's worker died", "zone policy")
+        honest(self, model, data, context)
+
+    monkeypatch.setattr(Mlp, "train_ahead", train_ahead)
+    run = bloc.say("almaty", plan(bloc, ahead="6"))
+    for _ in range(4):
+        bloc.settle()
+    assert failures == {"bern": [], "dakar": []}
+    assert [this.done for this in rounds_of(bloc, run)] == list(range(ROUNDS))
+    assert final(bloc, run) == simulated(bloc, run)

@@ -101,9 +101,10 @@ class Active:
         self._ahead = Ahead(this.id, take_steps)
 
     def ahead(self, rounds: RoundsState) -> Ahead | None:
-        """The steps that go on from the memory in hand, begun anew after a crash; None if there are none."""
-        if self.kept is None or (self._ahead is not None and self._ahead.after == self.kept):
-            return self._ahead
+        """The steps that go on from the memory in hand, begun anew after a crash or a failure; None if there are none."""
+        begun = self._ahead
+        if self.kept is None or (begun is not None and begun.after == self.kept and not begun.has_failed):
+            return begun
         upload = self.zone.journal.upload(self.kept)
         assert upload is not None, "a memory is kept with an upload"
         if self.base is None or not self.zone.blobs.has(self.base):

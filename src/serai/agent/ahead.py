@@ -39,6 +39,11 @@ class Ahead:
         """How long they took; 0 while they go on."""
         return 0.0 if self.ended_s is None else self.ended_s - self.began_s
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether they have ended without leaving a memory."""
+        return self._error is not None
+
     def take(self) -> Digest:
         """Wait for the steps; the digest of the memory they left.
 
