@@ -231,7 +231,7 @@ def parse_vkey(text: str) -> NoteKey:
 
 
 def _check_name(name: str) -> None:
-    if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
+    if not name or "+" in name or " " in name or not name.isprintable():  # of all spaces, only " " is printable
         raise Malformed("note-name", f"expected a name without spaces and plus signs, got {name[:80]!r}")
 
 
