@@ -223,7 +223,7 @@ def loopback_gb_per_s(total: int = 2**30, block: int = 2**20) -> float:
     return total / (time.perf_counter() - start) / 1e9
 
 
-PROMISED = {0.01: 0.2, 100: 1.5, 400: 6.0, 1000: 15.0}
+PROMISED = {0.01: 0.2, 10: 0.4, 100: 1.5, 400: 6.0, 1000: 15.0}
 PEERS = {
     0.01: "NVIDIA FLARE 2.9: 2.5 s, Flower 1.41: 9.8 s (unmasked)",
     1: "NVIDIA FLARE 2.9: 2.5 s, Flower 1.41: 9.9 s (unmasked); Flower SecAgg+: 31.6 s",
@@ -327,7 +327,7 @@ def main() -> None:
     """Measure and print, one JSON object a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--mb", type=float, nargs="+", default=[0.01, 1, 10, 100, 400])
+    parser.add_argument("--mb", type=float, nargs="+", default=[0.01, 1, 10, 100, 400, 1000])
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--clear", action="store_true", help="compare with members who add no masks")
     parser.add_argument("--results", action="store_true", help="print results to record")
