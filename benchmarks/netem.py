@@ -224,13 +224,13 @@ def measure(bloc: FarBloc, agreement: Digest, arm: Arm, rounds: int) -> Measured
                 )
         bloc.wait_for_model(planned, 600)
     counted = rounds - 1 - UNCOUNTED  # nothing is trained ahead of the last round's sum
-    first, last = this_round(bloc, planned, UNCOUNTED), -1
+    first = this_round(bloc, planned, UNCOUNTED)
     return Measured(
         steps=[first.body.steps[member] for member in bloc.members],
-        round_s=(starts[last] - starts[UNCOUNTED]) / counted,
+        round_s=(starts[-1] - starts[UNCOUNTED]) / counted,
         shares=watch.shares(starts[UNCOUNTED], starts[last]),
-        bytes_up=(moved[last][0] - moved[UNCOUNTED][0]) / counted,
-        bytes_down=(moved[last][1] - moved[UNCOUNTED][1]) / counted,
+        bytes_up=(moved[-1][0] - moved[UNCOUNTED][0]) / counted,
+        bytes_down=(moved[-1][1] - moved[UNCOUNTED][1]) / counted,
     )
 
 
