@@ -9,7 +9,7 @@ the bytes over loopback and the CPU time a round, and the peak memory of the
 center, of a member's agent and of its worker.
 
 Peak memory is what a process holds for itself: anonymous and shared memory
-(RssAnon + RssShmem), looked at every few milliseconds. Pages of files that it
+(RssAnon + RssShmem), looked at twenty times a second. Pages of files that it
 has mapped are the system's to take back and do not count.
 
 With ``--clear`` each size is measured again by members who add no masks, with

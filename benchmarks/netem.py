@@ -228,7 +228,7 @@ def measure(bloc: FarBloc, agreement: Digest, arm: Arm, rounds: int) -> Measured
     return Measured(
         steps=[first.body.steps[member] for member in bloc.members],
         round_s=(starts[-1] - starts[UNCOUNTED]) / counted,
-        shares=watch.shares(starts[UNCOUNTED], starts[last]),
+        shares=watch.shares(starts[UNCOUNTED], starts[-1]),
         bytes_up=(moved[-1][0] - moved[UNCOUNTED][0]) / counted,
         bytes_down=(moved[-1][1] - moved[UNCOUNTED][1]) / counted,
     )
