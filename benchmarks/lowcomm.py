@@ -38,8 +38,8 @@ from serai.ledger.merkle import leaf_hash
 from serai.recipes.engines.adapter import read_all, write_all
 from serai.recipes.engines.device import choose_compute
 from serai.recipes.equipment import DEFAULTS
-from serai.recipes.language_model import ANCHOR, START, LanguageModel
-from serai.recipes.low_communication import Pace
+from serai.recipes.language_model import ANCHOR, LanguageModel
+from serai.recipes.low_communication import START, Pace
 from serai.recipes.transformer import Transformer
 from serai.recipes.transformer_shape import Shape, shapes_of, start_of
 from serai.storage.keyring import Keyring

@@ -151,9 +151,8 @@ class Active:
 
         A large model is stored less often; a restart then reads the logged sums since, which is quick.
         """
-        is_last = this.done + 1 >= self.run.plan.rounds
         is_large = sum(tensor.nbytes for tensor in model.values()) >= _LARGE_MODEL_BYTES
-        is_due = is_last or not is_large or (self.number + 1) % _LARGE_MODEL_ROUNDS == 0
+        is_due = self._is_last(this) or not is_large or (self.number + 1) % _LARGE_MODEL_ROUNDS == 0
         is_ahead = self._ahead is not None and self._ahead.after == this.id
         if self.kept == this.id and self.base == self.digest and (is_due or not is_ahead):
             self.zone.store_model(self.model)  # from which steps would have to be taken again
@@ -174,7 +173,10 @@ class Active:
     def _goes_ahead(self, this: Round) -> bool:
         """Whether the recipe takes steps after its vector of a round."""
         recipe = self.prepared.recipe
-        return this.done + 1 < self.run.plan.rounds and isinstance(recipe, Overlapping) and recipe.ahead > 0
+        return not self._is_last(this) and isinstance(recipe, Overlapping) and recipe.ahead > 0
+
+    def _is_last(self, this: Round) -> bool:
+        return this.done + 1 >= self.run.plan.rounds
 
     def _delete(self, digests: Collection[Digest | None]) -> None:
         for digest in digests:

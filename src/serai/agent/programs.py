@@ -31,7 +31,7 @@ from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.registry import RECIPES, build
-from serai.training.methods import FIGURES, Context, Data, Overlapping, Piecewise, Recipe, TwoPhased, Vector
+from serai.training.methods import FIGURES, MAX_STEPS, Context, Data, Overlapping, Piecewise, Recipe, TwoPhased, Vector
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
@@ -39,7 +39,6 @@ T = TypeVar("T")
 
 MAX_COUNTS: Final = 4_096
 MAX_COUNT: Final = 2**53 - 1  # what canonical JSON holds exactly
-MAX_AHEAD: Final = 10**6  # as many local steps as a round may have
 FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
 """Counts leave in the clear: names or values of a stranger's choice could spell out a row."""
 
@@ -422,8 +421,8 @@ class Confined:
             raise Malformed(
                 "recipe-length", f"expected a last vector of 1 to {MAX_LENGTH} values, got {str(last_length)[:80]}"
             )
-        if type(ahead) is not int or not 0 <= ahead <= MAX_AHEAD:
-            raise Malformed("recipe-ahead", f"expected 0 to {MAX_AHEAD} steps ahead, got {str(ahead)[:80]}")
+        if type(ahead) is not int or not 0 <= ahead <= MAX_STEPS:
+            raise Malformed("recipe-ahead", f"expected 0 to {MAX_STEPS} steps ahead, got {str(ahead)[:80]}")
         if not isinstance(outputs, list) or not outputs or not OUTPUTS.issuperset(map(str, outputs)):
             raise Malformed("recipe-outputs", f"expected outputs among {sorted(OUTPUTS)}, got {str(outputs)[:80]}")
         if self._source.length and length != self._source.length:

@@ -1,8 +1,8 @@
-"""Chunks worked on by several threads and given out in order.
+"""Items worked on by several threads and given out in order: chunks of a vector, pieces of a blob.
 
 AES, SHA-256 and numpy let go of the interpreter while they compute, so threads
-are enough. However long the vector, as many chunks are in memory as there are
-threads, and one that is being given out.
+are enough; so they are for requests, which wait. However many items, as many results are in
+memory as there are threads, and one that is being given out.
 """
 
 from collections import deque
@@ -22,12 +22,14 @@ def in_order(threads: int, work: Callable[[T], R], items: Iterable[T]) -> Iterat
         work: may be called from several threads at once.
         items: read in the caller's thread, one as each result is asked for.
 
+    The first failure is raised once those under way have ended, and nothing more is begun.
+
     """
     if threads <= 1:
         yield from map(work, items)
         return
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="chunks") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="in-order") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))

@@ -165,14 +165,20 @@ class RoundResult:
 
 RoundStatement: TypeAlias = RoundOpen | RoundUpload | RoundClose | RoundRelease | RoundRecover | RoundResult
 
-FIGURES: Final = frozenset(
+RECIPE_FIGURES: Final = frozenset(
     {
-        "steps",  # local steps taken
-        "micronats",  # mean training loss over them, of one prediction
-        "clipped_ppm",  # values that the codec cut, per million
-        "residual_permille",  # what rounding left over, in thousandths of the update
+        "steps",  # local steps taken in the round
+        "micronats",  # their mean training loss, of one prediction
+        "clipped_ppm",  # digits that were cut at the codec's limit, per million
+        "residual_permille",  # root mean square of what rounding left over, in thousandths of the update's
         "gain_permille",  # how far a unit of update moves the model, in thousandths
-        "rho_permille",  # cosine of the last two sums, in thousandths
+        "rho_permille",  # cosine of the last two sums, -1000 to 1000
+    }
+)
+"""What a recipe knows of a member's part in a round."""
+
+FIGURES: Final = RECIPE_FIGURES | frozenset(
+    {
         "train_ms",  # taking the local steps
         "stall_ms",  # waiting, with nothing to compute, since the vector before was sent
         "sent_bytes",

@@ -48,7 +48,7 @@ from serai.ledger.policy import count_members, median_time_ms
 from serai.ledger.statements import Clock
 from serai.state import Jobs, State
 from serai.storage.blobs import BlobStore
-from serai.training.state import Run
+from serai.training.state import Run, job_of
 
 CLOCK_LAG_MS: Final = 60_000  # log time may lie so far behind the members' before a statement makes it catch up
 _SECOND_MS: Final = 1000  # cosignatures count whole seconds, so a deadline is provable a second after it has passed
@@ -214,13 +214,14 @@ class Coordinator:
         if (charter_ms := next_deadline_ms(state.charter, state.now)) is not None:
             yield charter_ms
         for run in state.runs.plans.values():
-            if run.id in self._over:
+            job = job_of(state.runs, run.id)
+            if run.id in self._over or job is None:
                 continue
             this = current_round(state.rounds, run.id)
             if this is None:
                 times = [run.at.time_ms + run.plan.round_ms]
             elif this.closed is None:
-                times = [this.body.deadline_ms, this.body.deadline_ms + run.plan.round_ms]
+                times = [close_from_ms(job, this)]
             else:
                 waits = [] if this.is_released else [1, 2] if run.plan.threshold else [1]
                 times = [this.closed.at.time_ms + wait * run.plan.round_ms for wait in waits]

@@ -31,12 +31,13 @@ import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from serai.cli.icalendar import Calendar, to_icalendar
+from serai.cli.moments import dates_as_text, unix_ms
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import MemberId
 from serai.kernel.records import from_json
@@ -85,7 +86,7 @@ def read_items(path: Path) -> PlanAdd:
     if len(data) > MAX_FILE_BYTES:
         raise Malformed("plan-file-size", f"{path}: expected at most {MAX_FILE_BYTES} bytes, got {len(data)}")
     try:
-        read = from_json(_File, _plain(tomllib.loads(data.decode())))
+        read = from_json(_File, dates_as_text(tomllib.loads(data.decode())))
         return PlanAdd(items=tuple(_item(line) for line in read.items), reason=read.reason)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Malformed("plan-toml", f"{path} is not valid TOML: {error}") from error
@@ -235,13 +236,4 @@ def _unix_ms(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if len(text) == len("2030-12-31"):
         moment = datetime.combine(moment.date(), time(23, 59, 59))
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _plain(value: Any) -> Any:
-    """TOML has dates, records do not: spell them in ISO 8601."""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return unix_ms(moment)

@@ -30,7 +30,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from serai.charter.agreements import AgreementText, Clause, Term
 from serai.charter.constitution import CharterChange
 from serai.charter.members import MemberRecord
 from serai.charter.statements import AgreementChange, ProposalOpen, Recovery, StandingChange
+from serai.cli.moments import dates_as_text, unix_ms
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
@@ -114,7 +115,7 @@ def read_parts(path: Path, text: str) -> Iterator[tuple[str, str, Mapping[str, s
 
     """
     try:
-        settings = _with_dates_as_text(_from_markdown(text) if path.suffix == ".md" else tomllib.loads(text))
+        settings = dates_as_text(_from_markdown(text) if path.suffix == ".md" else tomllib.loads(text))
         clauses = settings.get("agreement", {}).get("clauses", [])
         read = [from_json(_Clause, clause) for clause in clauses]
     except (Malformed, tomllib.TOMLDecodeError, AttributeError, TypeError) as error:
@@ -166,7 +167,7 @@ def _clause(heading: re.Match[str], body: str) -> dict[str, Any]:
 
 
 def _proposal(settings: dict[str, Any]) -> ProposalOpen:
-    read = from_json(_Proposal, _with_dates_as_text(settings))
+    read = from_json(_Proposal, dates_as_text(settings))
     return ProposalOpen(
         topic=read.topic,
         title=read.title,
@@ -204,18 +205,4 @@ def _agreement(read: _Agreement, proposal: _Proposal) -> AgreementText:
 
 
 def _unix_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _with_dates_as_text(value: Any) -> Any:
-    """TOML has dates, records do not: spell them in ISO 8601."""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _with_dates_as_text(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_dates_as_text(item) for item in value]
-    return value
+    return None if text is None else unix_ms(datetime.fromisoformat(text))

@@ -13,28 +13,31 @@ from typing import ClassVar, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Missing
 from serai.recipes.engines.adapter import TextEngine, write_all
 from serai.recipes.equipment import DEFAULTS, Equipment
-from serai.recipes.low_communication import Train, read_pace, read_rounds, trained_by
+from serai.recipes.low_communication import (
+    LowCommunication,
+    Train,
+    read_lowcomm,
+    read_pace,
+    read_start,
+    trained_by,
+)
 from serai.recipes.parameters import Parameters
 from serai.recipes.text_windows import cut, draw
 from serai.recipes.transformer_shape import Shape, hidden_matrices, shapes_of, start_of
 from serai.training.fragments import Layout
-from serai.training.methods import Context, Data, Vector
+from serai.training.methods import Context, Data
 from serai.training.tensors import Model
 
 Text: TypeAlias = npt.NDArray[np.uint8]
-
-START: Final = "start"
-"""Name under which a plan's inputs give a model to start from, such as a public base."""
 
 ANCHOR: Final = "anchor"
 """Name under which a plan's inputs give public text, as one array ``text`` of bytes."""
 
 
-class LanguageModel:
+class LanguageModel(LowCommunication):
     """Local AdamW or Muon on a byte-level transformer, and low-communication rounds.
 
     The model: the parameters of ``transformer_shape.shapes_of``, float32, and
@@ -73,56 +76,21 @@ class LanguageModel:
         self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
         inner = settings.choice("inner", "adamw", ("adamw", "muon"))
         self._muon = hidden_matrices(self._shape) if inner == "muon" else frozenset[str]()
-        pace = read_pace(settings, "0.001")
+        self._pace = read_pace(settings, "0.001")
         layout = Layout(shapes=shapes_of(self._shape), by_row=frozenset({"embedding"}))
-        self._rounds = read_rounds(settings, layout, pace)
+        self._lowcomm = read_lowcomm(settings, layout, self._pace)
         seed = settings.integer("seed", 0, 0, 2**63)
         settings.finish()
         self._anchor = _anchor_from(inputs, self._shape, needed=self._anchored > 0)
-        self._start = _start_from(inputs, layout) or start_of(self._shape, seed)
+        self._start = read_start(inputs, layout) or start_of(self._shape, seed)
 
     def equipped(self, equipment: Equipment) -> "LanguageModel":
         """The same recipe with a zone's device."""
         return LanguageModel(*self._given, equipment)
 
-    @property
-    def length(self) -> int:
-        """A digit for each parameter that travels at once, and the blocks' reports."""
-        return self._rounds.length
-
-    @property
-    def last_length(self) -> int:
-        """A digit for each parameter, if the last round is to bring every one."""
-        return self._rounds.last_length
-
-    @property
-    def ahead(self) -> int:
-        """Local steps taken while a vector travels."""
-        return self._rounds.ahead
-
-    def codec(self, members: int) -> Codec:
-        """Digits, as many to a ring element as fit."""
-        return self._rounds.codec(members)
-
-    def last_codec(self, members: int) -> Codec | None:
-        """The last round's digits; None if it is like the others."""
-        return self._rounds.last_codec(members)
-
     def initial(self) -> Model:
         """The model to start from, or a fresh one."""
-        return self._rounds.initial(self._start)
-
-    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """Local steps from the global model and this member's offset, quantised."""
-        return self._rounds.contribute(model, context, self._trainer(model, data, context))
-
-    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
-        """The next round's first steps, while the vector travels."""
-        self._rounds.train_ahead(model, context, self._trainer(model, data, context))
-
-    def combine(self, model: Model, total: Vector, members: float) -> Model:
-        """One outer step along the mean of the members' updates."""
-        return self._rounds.combine(model, total, members)
+        return self._lowcomm.initial(self._start)
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Held-back text: ``n`` documents, ``predicted`` bytes of them, and their loss in ``micronats``."""
@@ -168,13 +136,3 @@ def _anchor_from(inputs: Mapping[str, Model], shape: Shape, *, needed: bool) -> 
             f"expected the input {ANCHOR!r} to hold one array text, uint8, of over {shape.context} bytes",
         )
     return text
-
-
-def _start_from(inputs: Mapping[str, Model], layout: Layout) -> Model | None:
-    start = inputs.get(START)
-    if start is None:
-        return None
-    for name, shape in layout.shapes.items():
-        if name not in start or start[name].shape != shape:
-            raise Malformed("recipe-input", f"expected a model to start from with {name} of shape {shape}")
-    return {name: start[name].astype(np.float32) for name in layout.names}

@@ -20,22 +20,19 @@ from typing import ClassVar, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Missing, Refused
 from serai.recipes.base_model import DOWN, UP, BaseModel, open_base_model
 from serai.recipes.engines.adapter import TextEngine, write_all
 from serai.recipes.equipment import BASE, DEFAULTS, Equipment
-from serai.recipes.low_communication import Rounds, Train, read_pace, read_rounds, trained_by
+from serai.recipes.low_communication import LowCommunication, Train, read_lowcomm, read_pace, read_start, trained_by
 from serai.recipes.parameters import Parameters
 from serai.recipes.text_windows import cut, draw
 from serai.training.fragments import Layout
-from serai.training.methods import Context, Data, Vector
+from serai.training.lowcomm import LowComm
+from serai.training.methods import Context, Data
 from serai.training.tensors import Model
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
-
-START: Final = "start"
-"""Name under which a plan's inputs give adapters to start from."""
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LAYERS: Final = r"[A-Za-z0-9_]{1,64}(,[A-Za-z0-9_]{1,64}){0,31}"
@@ -103,7 +100,7 @@ class TextEncoder(Protocol):
         """The tokens of a text."""
 
 
-class Lora:
+class Lora(LowCommunication):
     """Local AdamW on adapters of a frozen base model, and low-communication rounds.
 
     The model: for each adapted layer ``LAYER.lora_A (rank, inputs)`` and ``LAYER.lora_B
@@ -140,51 +137,19 @@ class Lora:
         self._batch = settings.integer("batch", 8, 1, 2**16)
         self._evaluated = settings.integer("evaluated_bytes", 2**18, 1, 2**40)
         self._seed = settings.integer("seed", 0, 0, 2**63)
-        read_rounds(settings, _ANY, read_pace(settings, "0.001"))
+        self._pace = read_pace(settings, "0.001")
+        read_lowcomm(settings, _ANY, self._pace)
         settings.finish()
 
     def equipped(self, equipment: Equipment) -> "Lora":
         """The same recipe with a zone's base models and device."""
         return Lora(*self._given, equipment)
 
-    @property
-    def length(self) -> int:
-        """A digit for each parameter of the adapters that travels at once, and the blocks' reports."""
-        return self._rounds.length
-
-    @property
-    def last_length(self) -> int:
-        """A digit for each parameter of the adapters, if the last round is to bring every one."""
-        return self._rounds.last_length
-
-    @property
-    def ahead(self) -> int:
-        """Local steps taken while a vector travels."""
-        return self._rounds.ahead
-
-    def codec(self, members: int) -> Codec:
-        """Digits, as many to a ring element as fit."""
-        return self._rounds.codec(members)
-
-    def last_codec(self, members: int) -> Codec | None:
-        """The last round's digits; None if it is like the others."""
-        return self._rounds.last_codec(members)
-
     def initial(self) -> Model:
         """The adapters to start from, or such as change nothing yet."""
-        return self._rounds.initial(_start_from(self._given[1], self._layout) or _start_of(self._layout, self._seed))
-
-    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """Local steps from the global model and this member's offset, quantised."""
-        return self._rounds.contribute(model, context, self._trainer(model, data, context))
-
-    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
-        """The next round's first steps, while the vector travels."""
-        self._rounds.train_ahead(model, context, self._trainer(model, data, context))
-
-    def combine(self, model: Model, total: Vector, members: float) -> Model:
-        """One outer step along the mean of the members' updates."""
-        return self._rounds.combine(model, total, members)
+        return self._lowcomm.initial(
+            read_start(self._given[1], self._layout, "adapters") or _start_of(self._layout, self._seed)
+        )
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Held-back text: ``n`` documents, ``predicted`` tokens of them, and their loss in ``micronats``."""
@@ -218,9 +183,8 @@ class Lora:
         return Layout(shapes=self._adapters.shapes(self._base))
 
     @functools.cached_property
-    def _rounds(self) -> Rounds:
-        settings = Parameters(self.name, self._given[0])
-        return read_rounds(settings, self._layout, read_pace(settings, "0.001"))
+    def _lowcomm(self) -> LowComm:  # type: ignore[override]  # made when first asked for: it hangs on the base model
+        return read_lowcomm(Parameters(self.name, self._given[0]), self._layout, self._pace)
 
     @functools.cached_property
     def _tokeniser(self) -> TextEncoder:
@@ -259,13 +223,3 @@ def _start_of(layout: Layout, seed: int) -> Model:
         drawn = (generator.random(shape) * 2 - 1) / math.sqrt(shape[1])
         found[name] = (drawn if name.endswith(DOWN) else np.zeros(shape)).astype(np.float32)
     return found
-
-
-def _start_from(inputs: Mapping[str, Model], layout: Layout) -> Model | None:
-    start = inputs.get(START)
-    if start is None:
-        return None
-    for name, shape in layout.shapes.items():
-        if name not in start or start[name].shape != shape:
-            raise Malformed("recipe-input", f"expected adapters to start from with {name} of shape {shape}")
-    return {name: start[name].astype(np.float32) for name in layout.names}

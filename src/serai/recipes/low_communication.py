@@ -14,18 +14,22 @@ What is done with it: ``outer_lr``; ``momentum`` (0 for plain averaging), which 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
+import numpy as np
+
 from serai.aggregation.codec import Codec
+from serai.errors import Malformed
 from serai.recipes.engines.adapter import Engine, read_all, write_all
 from serai.recipes.parameters import Parameters
 from serai.training.fragments import Layout
 from serai.training.lowcomm import LowComm, Schedule, rounds_in
-from serai.training.methods import Context, Vector
+from serai.training.methods import MAX_STEPS, Context, Data, Vector
 from serai.training.offsets import Offsets
 from serai.training.outer import Averaging, Nesterov
 from serai.training.quantiser import STEPS, Quantiser
@@ -33,7 +37,9 @@ from serai.training.tensors import Model, Tensor
 
 T = TypeVar("T")
 
-MAX_STEPS: Final = 10**6
+START: Final = "start"
+"""Name under which a plan's inputs give parameters to start from, such as a public base."""
+
 _MAX_FRAGMENTS: Final = 1024
 
 
@@ -111,32 +117,28 @@ def trained_by(engine: Engine[T], batches: Iterable[T], memory: MutableMapping[s
     return train
 
 
-class Rounds:
-    """Low-communication rounds around local training.
+class LowCommunication(ABC):
+    """What recipes of low-communication rounds share: everything but the model, its local training and its evaluation.
 
-    Args:
-        lowcomm: what travels, and what is done with it.
-        pace: how members train.
-
+    A subclass has ``_lowcomm``, what travels and what is done with it, and ``_pace``.
     """
 
-    def __init__(self, lowcomm: LowComm, pace: Pace) -> None:
-        self._lowcomm = lowcomm
-        self._pace = pace
+    _lowcomm: LowComm
+    _pace: Pace
 
     @property
     def length(self) -> int:
-        """Values in a vector."""
+        """A digit for each parameter that travels at once, and the blocks' reports."""
         return self._lowcomm.length
 
     @property
     def last_length(self) -> int:
-        """Values in the last round's vector."""
+        """A digit for each parameter, if the last round is to bring every one."""
         return self._lowcomm.last_length
 
     @property
     def ahead(self) -> int:
-        """Local steps taken ahead."""
+        """Local steps taken while a vector travels."""
         return self._pace.ahead
 
     def codec(self, members: int) -> Codec:
@@ -147,21 +149,18 @@ class Rounds:
         """The last round's digits; None if it is like the others."""
         return self._lowcomm.last_codec(members)
 
-    def initial(self, start: Model) -> Model:
-        """A model of these parameters and what rounds keep in it."""
-        return self._lowcomm.initial(start)
-
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """One outer step along the mean of the members' updates."""
         return self._lowcomm.combine(model, total, members)
 
-    def contribute(self, model: Model, context: Context, train: Train) -> Vector:
-        """The steps of a round that were not taken ahead, quantised.
+    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
+        """The steps of a round that were not taken ahead, from the global model and this member's offset, quantised.
 
         Raises:
             Refused: the local model is not finite, or the plan has not as many rounds as the recipe.
 
         """
+        train = self._trainer(model, data, context)
         taken, nats = Offsets(context).ahead
         steps = Steps(taken, self._pace.rates(rounds_in(model), self._steps(context))[taken:])
         local, loss = self._lowcomm.begin(model, context), 0.0
@@ -175,13 +174,14 @@ class Rounds:
             context.figures["micronats"] = round(mean * 10**6)
         return vector
 
-    def train_ahead(self, model: Model, context: Context, train: Train) -> None:
-        """Take the first steps of the next round from where the joint model is likely to be.
+    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
+        """The first steps of the next round, from where the joint model is likely to be, while the vector travels.
 
         Raises:
             Refused: the local model is not finite.
 
         """
+        train = self._trainer(model, data, context)
         whole = self._steps(context)
         count = self._pace.ahead * whole // self._pace.steps
         if count and not Offsets(context).ahead[0]:
@@ -189,8 +189,28 @@ class Rounds:
             local, loss = train(self._lowcomm.begin_ahead(model, context), steps)
             self._lowcomm.keep_ahead(model, local, context, count, loss)
 
+    @abstractmethod
+    def _trainer(self, model: Model, data: Data, context: Context) -> Train:
+        """How this member takes local steps in a round."""
+
     def _steps(self, context: Context) -> int:
         return context.steps or self._pace.steps
+
+
+def read_start(inputs: Mapping[str, Model], layout: Layout, what: str = "a model") -> Model | None:
+    """The parameters that a plan gives to start from, under the name ``start``; None if it gives none.
+
+    Raises:
+        Malformed: one is missing, or of another shape.
+
+    """
+    start = inputs.get(START)
+    if start is None:
+        return None
+    for name, shape in layout.shapes.items():
+        if name not in start or start[name].shape != shape:
+            raise Malformed("recipe-input", f"expected {what} to start from with {name} of shape {shape}")
+    return {name: start[name].astype(np.float32) for name in layout.names}
 
 
 def read_pace(settings: Parameters, lr: str) -> Pace:
@@ -214,7 +234,7 @@ def read_pace(settings: Parameters, lr: str) -> Pace:
     )
 
 
-def read_rounds(settings: Parameters, layout: Layout, pace: Pace) -> Rounds:
+def read_lowcomm(settings: Parameters, layout: Layout, pace: Pace) -> LowComm:
     """Read how updates are quantised and applied.
 
     Raises:
@@ -233,7 +253,7 @@ def read_rounds(settings: Parameters, layout: Layout, pace: Pace) -> Rounds:
     optimizer = Nesterov(lr=lr, momentum=momentum) if momentum else Averaging(lr=lr)
     schedule = _read_schedule(settings, layout, pace)
     first_rms = pace.lr * math.sqrt(pace.steps * schedule.fragments)
-    return Rounds(LowComm(layout, quantiser, optimizer, first_rms, schedule), pace)
+    return LowComm(layout, quantiser, optimizer, first_rms, schedule)
 
 
 def _read_schedule(settings: Parameters, layout: Layout, pace: Pace) -> Schedule:

@@ -13,26 +13,22 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from serai.aggregation.codec import Codec
-from serai.errors import Malformed, Missing, Refused
+from serai.errors import Missing, Refused
 from serai.recipes.engines.adamw import Array32
 from serai.recipes.engines.adapter import Engine
 from serai.recipes.engines.network import Network, NumpyNetwork, Rows, forward
 from serai.recipes.equipment import DEFAULTS, EngineName, Equipment
-from serai.recipes.low_communication import Train, read_pace, read_rounds, trained_by
+from serai.recipes.low_communication import LowCommunication, Train, read_lowcomm, read_pace, read_start, trained_by
 from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.fragments import Layout
-from serai.training.methods import Context, Data, Vector, classification_counts
+from serai.training.methods import Context, Data, classification_counts
 from serai.training.tensors import Model
-
-START: Final = "start"
-"""Name under which a plan's inputs give a model to start from."""
 
 _PACKAGES: Final = {EngineName.TORCH: "torch", EngineName.SKLEARN: "sklearn"}
 
 
-class Mlp:
+class Mlp(LowCommunication):
     """Local AdamW on a two-layer network, and low-communication rounds.
 
     The model: ``hidden_weight (features, hidden)``, ``hidden_bias (hidden,)``,
@@ -59,13 +55,13 @@ class Mlp:
         self._network = Network(features=features, hidden=hidden)
         self._batch = settings.integer("batch", 32, 1, 2**20)
         self._decay = float(settings.number("decay", "0.01", Fraction(0), Fraction(1)))
-        pace = read_pace(settings, "0.01")
+        self._pace = read_pace(settings, "0.01")
         layout = Layout(shapes=self._network.shapes)
-        self._rounds = read_rounds(settings, layout, pace)
+        self._lowcomm = read_lowcomm(settings, layout, self._pace)
         seed = settings.integer("seed", 0, 0, 2**63)
         settings.finish()
         self._scale = scale_from(inputs, features)
-        self._start = _start_from(inputs, layout, seed)
+        self._start = read_start(inputs, layout) or _start_of(layout, seed)
         self._given, self._equipment = (params, inputs), equipment
 
     def equipped(self, equipment: Equipment) -> "Mlp":
@@ -84,44 +80,9 @@ class Mlp:
             )
         return Mlp(*self._given, equipment)
 
-    @property
-    def length(self) -> int:
-        """A digit for each parameter that travels at once, and the blocks' reports."""
-        return self._rounds.length
-
-    @property
-    def last_length(self) -> int:
-        """A digit for each parameter, if the last round is to bring every one."""
-        return self._rounds.last_length
-
-    @property
-    def ahead(self) -> int:
-        """Local steps taken while a vector travels."""
-        return self._rounds.ahead
-
-    def codec(self, members: int) -> Codec:
-        """Digits, as many to a ring element as fit."""
-        return self._rounds.codec(members)
-
-    def last_codec(self, members: int) -> Codec | None:
-        """The last round's digits; None if it is like the others."""
-        return self._rounds.last_codec(members)
-
     def initial(self) -> Model:
         """The model to start from, or small weights."""
-        return {**self._rounds.initial(self._start), **self._scale}
-
-    def contribute(self, model: Model, data: Data, context: Context) -> Vector:
-        """Local steps from the global model and this member's offset, quantised."""
-        return self._rounds.contribute(model, context, self._trainer(model, data, context))
-
-    def train_ahead(self, model: Model, data: Data, context: Context) -> None:
-        """The next round's first steps, while the vector travels."""
-        self._rounds.train_ahead(model, context, self._trainer(model, data, context))
-
-    def combine(self, model: Model, total: Vector, members: float) -> Model:
-        """One outer step along the mean of the members' updates."""
-        return self._rounds.combine(model, total, members)
+        return {**self._lowcomm.initial(self._start), **self._scale}
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Yes where the log-odds are positive."""
@@ -155,13 +116,7 @@ class Mlp:
                 return NumpyNetwork(self._network, self._decay)
 
 
-def _start_from(inputs: Mapping[str, Model], layout: Layout, seed: int) -> Model:
-    start = inputs.get(START)
-    if start is not None:
-        for name, shape in layout.shapes.items():
-            if name not in start or start[name].shape != shape:
-                raise Malformed("recipe-input", f"expected a model to start from with {name} of shape {shape}")
-        return {name: start[name].astype(np.float32) for name in layout.names}
+def _start_of(layout: Layout, seed: int) -> Model:
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn: dict[str, Array32] = {}
     for name in layout.names:

@@ -17,19 +17,17 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Codec, Source
 from serai.aggregation.job import Form
+from serai.aggregation.statements import RECIPE_FIGURES
 from serai.kernel.ids import MemberId
 from serai.training.tensors import Model, Tensor
 
 Vector: TypeAlias = npt.NDArray[np.floating[Any]]
 
-FIGURES: Final = frozenset({"steps", "micronats", "clipped_ppm", "residual_permille", "gain_permille", "rho_permille"})
-"""What a member may show about a contribution, as whole numbers.
+MAX_STEPS: Final = 10**6
+"""Local steps that a round may have."""
 
-``steps`` taken in the round; ``micronats``, their mean training loss for each thing predicted;
-``clipped_ppm``, digits cut at the codec's limit, per million; ``residual_permille``, the root mean square
-of what rounding left over that of the update; ``gain_permille``, how far a unit of update moves the model;
-``rho_permille``, the cosine of the last two sums, -1000 to 1000.
-"""
+FIGURES: Final = RECIPE_FIGURES
+"""What a recipe tells about a contribution, as whole numbers."""
 
 
 def _no_text() -> npt.NDArray[np.uint8]:

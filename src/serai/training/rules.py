@@ -27,6 +27,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
+from serai.training.methods import MAX_STEPS
 from serai.training.state import Run, RunsState
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
@@ -35,7 +36,6 @@ MAX_MEMBERS: Final = 1_000  # K^2 pair seeds a round; beyond this the roster nee
 MAX_ROUNDS: Final = 100_000
 MAX_LENGTH: Final = 2**40
 MAX_ROUND_MS: Final = 30 * 24 * 3_600_000  # a month: a round that waits longer is a run that stopped
-MAX_STEPS: Final = 10**6  # local steps a round
 MAX_STEP_US: Final = 24 * 3_600_000_000  # a day
 MAX_PARAMS: Final = 64
 MAX_REASONS: Final = 64

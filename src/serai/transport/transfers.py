@@ -24,10 +24,11 @@ from typing import Final
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from serai.aggregation.pipeline import in_order
 from serai.errors import Conflict, Malformed, Missing, Unavailable
 from serai.kernel.ids import Digest, parse_digest
 from serai.transport.connection import BLOCK_BYTES, MAX_REPLY_BYTES, Call, Connection, read_reply
-from serai.transport.flows import choose_flows, in_flows, is_long
+from serai.transport.flows import choose_flows, is_long
 from serai.transport.problems import error_of
 from serai.transport.wire import UploadReply
 
@@ -96,7 +97,7 @@ class Transfers:
                 return self._put_piece(digest, read(*span), span[0], size)
 
             sent += sum(length for _, length in spans)
-            if True in list(in_flows(put, spans, self._flows(size))):
+            if True in list(in_order(self._flows(size), put, spans)):
                 return sent
         raise Unavailable(
             "upload-unfinished", f"the center has not put blob {digest} together yet; send it again later"
@@ -126,7 +127,7 @@ class Transfers:
         yield block
         spans = ((first, PIECE_BYTES) for first in range(PIECE_BYTES, size, PIECE_BYTES))
         started, done = time.perf_counter(), 0
-        for block, _ in in_flows(lambda span: self.read_part(digest, *span), spans, self._flows(size)):
+        for block, _ in in_order(self._flows(size), lambda span: self.read_part(digest, *span), spans):
             if not block:
                 raise Malformed("blob-range", f"expected a blob of {size} bytes, it ended before; ask another holder")
             done += len(block)

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from serai.transport.flows import LONG_RTT_S, choose_flows, in_flows
+from serai.aggregation.pipeline import in_order
+from serai.transport.flows import LONG_RTT_S, choose_flows
 from serai.transport.link import LEAST_BYTES, LinkMeter
 
 MB = 2**20
@@ -80,7 +81,7 @@ def test_results_come_in_order_and_so_many_work_at_once(flows):
             at_work[0] -= 1
         return item * item
 
-    assert list(in_flows(work, range(30), flows)) == [item * item for item in range(30)]
+    assert list(in_order(flows, work, range(30))) == [item * item for item in range(30)]
     assert 1 <= most[0] <= flows
 
 
@@ -94,13 +95,13 @@ def test_the_first_failure_ends_it_and_nothing_more_is_begun(flows):
             raise OSError("broken")
 
     with pytest.raises(OSError, match="broken"):
-        list(in_flows(work, range(100), flows))
+        list(in_order(flows, work, range(100)))
     assert len(begun) <= 3 + 2 * flows
 
 
 def test_who_stops_reading_stops_the_work():
     begun = []
-    results = in_flows(begun.append, range(1000), 2)
+    results = in_order(2, begun.append, range(1000))
     next(results)
     results.close()
     assert len(begun) < 10
