@@ -81,6 +81,14 @@ def test_without_a_guard_the_same_sum_stays(bloc, monkeypatch):
     assert [this.done for this in rounds_of(bloc, run)] == [0, 1, 2]
 
 
+def test_nobody_objects_where_no_metrics_may_leave(bloc, monkeypatch):
+    poisoned(monkeypatch, "dakar", {1})
+    run = bloc.say("almaty", plan(bloc, guard_permille=500, outputs=("model",)))
+    bloc.settle()
+    assert [this.done for this in rounds_of(bloc, run)] == [0, 1, 2]
+    assert not any(result.objects for this in rounds_of(bloc, run) for result in this.results.values())
+
+
 def test_a_guard_lets_an_honest_run_through(bloc):
     run = bloc.say("almaty", plan(bloc, guard_permille=500))
     bloc.settle()

@@ -70,14 +70,18 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     _let_out(egress)
 
 
-def may_figures_out(zone: Zone, run: Run, view: View, prepared: Prepared, figures: dict[str, int]) -> bool:
-    """Whether figures of a contribution may be shown to the others: as metrics, and under no privacy budget."""
+def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> bool:
+    """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, under no privacy budget.
+
+    Figures of a contribution, and the bit of an objection, are held back rather than the vector or the
+    result that they would go with.
+    """
     if "metrics" not in run.plan.outputs or limits_of(_policies(zone, run, view)):
         return False
     try:
-        let_counts_out(zone, run, view, prepared, {**figures, "n": len(prepared.data.x)})
+        let_counts_out(zone, run, view, prepared, counts)
     except Refused:
-        return False  # no reason to hold back the vector, which has a gate of its own
+        return False
     return True
 
 

@@ -14,7 +14,7 @@ from serai.agent.active import Active
 from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, may_figures_out
+from serai.agent.gate import let_counts_out, let_vector_out, may_metrics_out
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -217,7 +217,9 @@ class Runner:
             zone.settings.home, run.id, {"round": this.body.number, "done": this.done, "at": zone.now_ms(), **figures}
         )
         self._tell_pace(run, this, active)
-        return upload, figures if may_figures_out(zone, run, view, active.prepared, figures) else {}
+        return upload, figures if may_metrics_out(
+            zone, run, view, active.prepared, {**figures, "n": len(active.prepared.data.x)}
+        ) else {}
 
     def _tell_pace(self, run: Run, this: Round, active: Active) -> None:
         """Say how fast this zone is, where the plan goes by it and it has changed."""
@@ -242,7 +244,7 @@ class Runner:
         """
         zone, active = self._zone, self._active[run.id]
         if active.outcome is None or active.outcome[0] != this.id:
-            active.outcome = (this.id, *self._computed(run, job, this))
+            active.outcome = (this.id, *self._computed(run, job, this, view))
         _, model, digest = active.outcome
         if job.is_guarded and not self._is_settled(run, this, view):
             return False
@@ -256,7 +258,7 @@ class Runner:
             zone.blobs.delete(this.closed.body.masked_sum)
         return True
 
-    def _computed(self, run: Run, job: Job, this: Round) -> tuple[Model, Digest]:
+    def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
         zone, active = self._zone, self._active[run.id]
         with active.watch.exchanging():
@@ -265,19 +267,22 @@ class Runner:
         model, total_digest = take_step(active, job, this)
         digest = digest_model(model)
         if zone.member in this.body.participants and zone.member not in this.results:
-            objects = job.is_guarded and zone.member in this.summed and self._objects(run, active, model)
+            objects = job.is_guarded and zone.member in this.summed and self._objects(run, active, model, view)
             with active.watch.exchanging():
                 say_result(zone, this, total_digest, digest, objects=objects)
         active.watch.exchanged()
         return model, digest
 
-    def _objects(self, run: Run, active: Active, model: Model) -> bool:
-        """Whether a model is grossly worse on this zone's held-back rows than the one before."""
+    def _objects(self, run: Run, active: Active, model: Model, view: View) -> bool:
+        """Whether a model is grossly worse on this zone's held-back rows than the one before, and that may be said."""
         recipe, data = active.prepared.recipe, active.prepared.data
         active.wait_ahead()
         if active.loss is None or active.loss[0] != active.digest:
             active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
-        loss = held_back_loss(recipe.evaluate(model, data))
+        counts = dict(recipe.evaluate(model, data))
+        if not may_metrics_out(self._zone, run, view, active.prepared, counts):
+            return False  # one bit that hangs on rows leaves like the counts that it was made of, or not at all
+        loss = held_back_loss(counts)
         if loss > active.loss[1] * (1 + run.plan.guard_permille / 1000):
             _log.warning(
                 "run %s: this zone objects to a sum that takes its held-back loss from %.4g to %.4g",
