@@ -17,7 +17,7 @@ from typing import Any
 from immutables import Map
 
 from serai.charter.agreements import Agreement, AgreementAction, Life
-from serai.charter.constitution import Charter, genesis_of, weights_of
+from serai.charter.constitution import OPERATIONS, Charter, genesis_of, weights_of
 from serai.charter.decision import Outcome, Result, Tally, Voter
 from serai.charter.keys import (
     Dispute,
@@ -30,7 +30,7 @@ from serai.charter.keys import (
     with_record,
     word_of,
 )
-from serai.charter.members import KeyHolder, MemberRecord, Standing, StandingAction
+from serai.charter.members import OPERATOR_ID, KeyHolder, MemberRecord, Standing, StandingAction
 from serai.charter.motions import Proposal, Vote
 from serai.charter.statements import (
     AgreementChange,
@@ -42,11 +42,13 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     RecoveryObject,
     StandingChange,
 )
+from serai.charter.succession import Appointing, Succession, is_carried
 from serai.errors import Missing
 from serai.kernel.ids import Digest, KeyId, MemberId
 from serai.kernel.keys import Role, key_id
@@ -78,6 +80,8 @@ class CharterState:
         agenda: the proposals still open, with their deadline and log index.
         due_ms: the earliest deadline on the agenda, or end of a cooling-off.
         agreements: by id.
+        appointing: an appointment of a successor to the center that lacks signatures.
+        successions: the completed ones, in order.
 
     """
 
@@ -97,6 +101,8 @@ class CharterState:
     agenda: Map[Digest, tuple[int, int]] = field(default_factory=Map)
     due_ms: int | None = None
     agreements: Map[Digest, Agreement] = field(default_factory=Map)
+    appointing: Appointing | None = None
+    successions: tuple[Succession, ...] = ()
 
     @property
     def in_force(self) -> bool:
@@ -230,6 +236,13 @@ def witness_faults(state: CharterState) -> int:
     return 0 if state.charter is None else min(state.charter.faulty, (max(len(witness_keys(state)), 1) - 1) // 3)
 
 
+def log_keys(state: CharterState) -> tuple[str, ...]:
+    """Verifier keys of the logs that this one continues, and its own at the end."""
+    if state.charter is None:
+        return ()
+    return (*(succession.before for succession in state.successions), state.charter.log_key)
+
+
 def next_deadline_ms(state: CharterState, at: Instant) -> int | None:
     """The next log time at which something changes by itself, or None."""
     state = settle(state, at)
@@ -293,6 +306,8 @@ def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
             return replace(state, keys=keys, disputes=(*state.disputes, dispute))
         case RecoveryObject(proposal=proposal):
             return _with_recovery(state, replace(state.recoveries[proposal], stage=RecoveryStage.OBJECTED))
+        case OperatorAppoint() as body:
+            return _appoint(state, body, said.member, at)
         case other:
             raise AssertionError(f"expected a statement of the charter room, got {other!r}")
 
@@ -555,6 +570,39 @@ def _with_standing(state: CharterState, member: MemberId, standing: Standing, at
         if proposal in state.agenda:  # one that was decided by an earlier turn of this loop is off it
             state = _advance(state, state.proposals[proposal], at)
     return state
+
+
+def _appoint(state: CharterState, body: OperatorAppoint, member: MemberId, at: Instant) -> CharterState:
+    assert state.charter is not None
+    known = state.appointing.members if state.appointing and state.appointing.body == body else frozenset()
+    gathered = Appointing(body=body, members=known | {member})
+    voters = {name: _voter(state.charter, state.members[name]) for name in _good(state)}
+    witnesses = (len(witness_keys(state)), witness_faults(state))
+    if not is_carried(state.charter.articles[OPERATIONS], voters, gathered.members, witnesses):
+        return replace(state, appointing=gathered)
+    origin = body.log_key.partition("+")[0]
+    before = state.charter.log_key
+    succession = Succession(body=body, members=gathered.members, before=before, since=at.index + 1)
+    return replace(
+        state,
+        charter=replace(state.charter, origin=origin, log_key=body.log_key, operator=body.operator),
+        version=state.version + 1,
+        keys=_succeeded(state, body.operator, at.index + 1),
+        appointing=None,
+        successions=(*state.successions, succession),
+    )
+
+
+def _succeeded(state: CharterState, operator: bytes, index: int) -> Map[KeyId, KeyHolder]:
+    """The keys once the old operator's has ended and a successor's begins, from a log index on."""
+    assert state.charter is not None
+    old = key_id(state.charter.operator)
+    return state.keys.update(
+        {
+            old: replace(state.keys[old], until=index),
+            key_id(operator): KeyHolder(OPERATOR_ID, Role.OPERATOR, operator, since=index),
+        }
+    )
 
 
 def _recount(state: CharterState, agreement: Agreement, at: Instant) -> CharterState:
