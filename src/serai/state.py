@@ -91,7 +91,7 @@ class State:
 
     size: int = 0
     time_ms: int = 0
-    frontier: Frontier = Frontier()
+    frontier: Frontier = field(default_factory=Frontier)
     charter: CharterState = field(default_factory=CharterState)
     zones: ZonesState = field(default_factory=ZonesState)
     runs: RunsState = field(default_factory=RunsState)

@@ -15,24 +15,22 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror, View
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
-from serai.agent.session import MIRROR_FILE, read_charter
+from serai.agent.session import MIRROR_FILE, dial_center, read_charter
 from serai.agent.settings import ZoneSettings
 from serai.agent.succession import take_up_keys
 from serai.agent.vault import Vault
 from serai.agent.witness import cosign_head
 from serai.agent.zone import Zone
 from serai.errors import SeraiError, Unavailable
-from serai.kernel.keys import Role
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
-from serai.transport.client import HttpCenter
-from serai.transport.connection import Dialing
 
 TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
@@ -72,17 +70,17 @@ def build(settings: ZoneSettings) -> Zone:
     """
     charter = read_charter(settings)
     keys = Keyring(settings.keys_folder)
+    mirror = Mirror(LogStore(settings.home / MIRROR_FILE), charter)
+    center = dial_center(settings, keys, mirror)
     blobs = FileBlobs(settings.home / "blobs")
     blobs.sweep()
     programs = Programs(settings.sandbox, settings.home)
     programs.sweep()
     return Zone(
         settings=settings,
-        center=HttpCenter(
-            settings.center_url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)
-        ),
+        center=center,
         keys=keys,
-        mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
+        mirror=mirror,
         journal=Journal(settings.home / "journal.sqlite"),
         blobs=blobs,
         vault=Vault(settings),
@@ -90,6 +88,7 @@ def build(settings: ZoneSettings) -> Zone:
         now_ms=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,
         threads=min(_MASK_THREADS, os.cpu_count() or 1),
+        dial=center.at,
     )
 
 
@@ -149,6 +148,7 @@ class Follower:
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
         self._cosigned = 0
+        self._successions = 0  # for which this zone has brought the center what it may lack
 
     def step(self, wait_s: float) -> View:
         """Ask for news once, and cosign what it calls for.
@@ -159,7 +159,13 @@ class Follower:
 
         """
         zone = self._zone
+        heir = zone.mirror.heir
+        if heir is not None and follow_heir(zone, heir) is not None:
+            self._cosigned = 0
         before = zone.mirror.view
+        if len(before.state.charter.successions) > self._successions:
+            bring_along(zone, before)
+            self._successions = len(before.state.charter.successions)
         is_behind = before.size > self._cosigned
         # Without something that waits for a quorum, a cosignature is no news.
         witnessed = before.witnessed_size if wanted_witness(zone, before) else before.size

@@ -14,6 +14,11 @@ that merely do not have the root they came under prove nothing and are refused;
 for a longer log the center is asked for its whole history first.
 A shorter log than before is a rollback and is refused.
 
+Where the members have appointed another center (``serai.charter.succession``), the
+successor's log is followed from the last head that a quorum witnessed here. What
+this zone had beyond that and the successor has not is handed in again. From the
+entry that completes the appointment on, only the successor's key signs heads.
+
 A crash between receiving and storing loses nothing: the center is asked again
 from the size stored here.
 """
@@ -26,13 +31,15 @@ from typing import Final, Protocol
 
 from serai.charter.constitution import Charter
 from serai.charter.state import witness_faults, witness_keys
-from serai.errors import Malformed, Missing, Unverified
+from serai.errors import Conflict, Malformed, Missing, Unverified
+from serai.kernel.canonical import canonical, parse
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, digest_of
-from serai.ledger.checkpoint import Checkpoint, open_checkpoint
+from serai.kernel.records import from_json, to_json
+from serai.ledger.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
-from serai.ledger.note import NoteKey, parse_note, parse_vkey
+from serai.ledger.note import Note, NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
@@ -41,6 +48,9 @@ from serai.transport.port import Center, News
 CHECKPOINT: Final = "checkpoint"
 _WITNESSED: Final = "witnessed"
 _FORK: Final = "fork"
+_LEFT: Final = "left"
+_HEIR: Final = "heir"
+_MAX_HEIR_BYTES: Final = 4096
 _BATCH: Final = 4096  # entries read at a time when replaying from the disk
 MAX_CATCH_UP_BYTES: Final = 2**30  # a million statements: who shows more at once wants this zone's memory
 _ROOTS: Final = 4096  # how many of the newest sizes have their root at hand, for cosigned heads that lag behind
@@ -84,6 +94,21 @@ class View:
         return 0 if charter.charter is None else Witnesses(witness_keys(charter), witness_faults(charter)).quorum
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heir:
+    """A center that this member will follow in place of the present one.
+
+    Attributes:
+        url: where it answers.
+        is_appointed: whether this member has signed its appointment: then it has
+            cosigned its last head of the present log.
+
+    """
+
+    url: str
+    is_appointed: bool
+
+
 class LogKeeper(Protocol):
     """Where a mirror keeps entries and a few values beside them; ``LogStore`` on the disk."""
 
@@ -93,6 +118,9 @@ class LogKeeper(Protocol):
 
     def mirror(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes] | None = None) -> None:
         """Add entries at the end, and set values with them; see ``LogStore.mirror``."""
+
+    def replace(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes]) -> None:
+        """Put entries in the place of all from ``start`` on, and set values; see ``LogStore.replace``."""
 
     def read(self, start: int, end: int) -> list[bytes]:
         """Entries from ``start`` up to, not including, ``end``."""
@@ -121,7 +149,7 @@ class Mirror:
 
     def __init__(self, store: LogKeeper, charter: Charter) -> None:
         self._store = store
-        self._key: NoteKey = parse_vkey(charter.log_key)
+        self._founding: NoteKey = parse_vkey(charter.log_key)
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._roots: dict[int, bytes] = {}
@@ -174,12 +202,12 @@ class Mirror:
             if news.entries:
                 raise Unverified("news-unsigned", "entries came without a signed checkpoint; they are not taken")
             return before
-        checkpoint = open_checkpoint(parse_note(news.checkpoint), self._key)
+        checkpoint = open_checkpoint(parse_note(news.checkpoint), self.key_after(before.state))
         fetched = _fetch(center, news, checkpoint.size)
         try:
             view = self._extended(before, checkpoint, news.checkpoint, fetched)
-        except Unverified:
-            if checkpoint.size > before.size and _has_history(center, checkpoint):
+        except Unverified as error:
+            if error.code == "log-root" and checkpoint.size > before.size and _has_history(center, checkpoint):
                 self.report_fork(
                     f"the log signed a history of {checkpoint.size} entries that does not begin with the {before.size} "
                     "kept here",
@@ -189,6 +217,84 @@ class Mirror:
             raise
         self._publish(view)  # what is stored is known, whatever comes of the cosignatures
         return self._publish(self._with_witnesses(view, news.witnessed))
+
+    def succeed(self, center: Center) -> View:
+        """Follow the log of a center that members have appointed after the present one.
+
+        Raises:
+            Unverified: it shows no complete appointment, or not after what this zone knows; nothing was taken.
+            Unavailable: it does not answer.
+
+        """
+        before = self.view
+        if before.halt:
+            raise Unverified("zone-halted", before.halt)
+        start = before.witnessed_size  # no successor may leave out what a quorum witnessed
+        try:
+            news = center.news(start, start, 0)
+        except Conflict as error:
+            raise Unverified("successor-short", f"it has fewer than the {start} entries that were witnessed") from error
+        note = parse_note(news.checkpoint)
+        checkpoint = parse_checkpoint(note.text)
+        fetched = _fetch(center, news, checkpoint.size)
+        kept = start + _common(self._store.read(start, before.size), fetched)
+        new = fetched[kept - start :]
+        state = before.state if kept == before.size else self._replayed(kept)
+        frontier, roots = _grow(state.frontier, new)
+        for entry in new:
+            state = advance(state, entry)
+        if len(state.charter.successions) <= len(before.state.charter.successions):
+            raise Unverified("not-a-successor", "no quorum has appointed that center in the log that it shows")
+        if open_checkpoint(note, self.key_after(state)).root != frontier.root():
+            raise Unverified("log-root", f"its {checkpoint.size} entries do not have the root that it signed")
+        left = [entry.decode() for entry in self._store.read(kept, before.size)]
+        values = {CHECKPOINT: news.checkpoint.encode(), _LEFT: json.dumps(left).encode()}
+        self._store.replace(kept, [StoredEntry(_name(entry), entry) for entry in new], values)
+        self._roots = {size: root for size, root in self._roots.items() if size <= kept}
+        self._remember(roots)
+        self._unbelieved = 0
+        view = replace(before, state=state, frontier=frontier, note=news.checkpoint)
+        self._publish(view)
+        return self._publish(self._with_witnesses(view, news.witnessed))
+
+    @property
+    def left(self) -> list[bytes]:
+        """Entries that this zone had and a successor has not, until ``forget_left``."""
+        return [entry.encode() for entry in json.loads(self._store.get(_LEFT) or b"[]")]
+
+    def forget_left(self) -> None:
+        """They were handed in."""
+        self._store.put(_LEFT, b"[]")
+
+    @property
+    def heir(self) -> Heir | None:
+        """The center that this member was told of or has appointed, until it is followed; asked of the disk."""
+        stored = self._store.get(_HEIR)
+        heir = from_json(Heir, parse(stored, _MAX_HEIR_BYTES)) if stored else None
+        if heir is None or heir.url in {item.body.url for item in self.view.state.charter.successions}:
+            return None
+        return heir
+
+    def key_after(self, state: State) -> NoteKey:
+        """The key that signs the head of the log that adds up to a state."""
+        successions = state.charter.successions
+        return parse_vkey(successions[-1].body.log_key) if successions else self._founding
+
+    def _key_named(self, state: State, note: Note) -> NoteKey:
+        """The key of the log, past or present, that a note names, for a size at which it signed."""
+        checkpoint = parse_checkpoint(note.text)
+        key = self.key_after(state)
+        for succession in reversed(state.charter.successions):
+            if checkpoint.size < succession.since:
+                key = parse_vkey(succession.before)
+        return key
+
+    def _replayed(self, size: int) -> State:
+        state = State()
+        for start in range(0, size, _BATCH):
+            for entry in self._store.read(start, min(size, start + _BATCH)):
+                state = advance(state, entry)
+        return state
 
     def report_fork(self, reason: str, *notes: str) -> None:
         """Keep evidence that the log signed two histories, and halt."""
@@ -220,6 +326,8 @@ class Mirror:
         for entry in fetched:
             stored.append(StoredEntry(_name(entry), entry))
             state = advance(state, entry)
+        if self.key_after(state) != self.key_after(before.state):
+            raise Unverified("log-succeeded", "members have appointed another center, and this one goes on by itself")
         self._store.mirror(before.size, stored, {CHECKPOINT: note.encode()})
         self._remember(roots)
         return replace(before, state=state, frontier=frontier, note=note)
@@ -241,13 +349,14 @@ class Mirror:
         if charter.charter is None or not charter.in_force:
             return view
         witnesses = Witnesses(witness_keys(charter), witness_faults(charter))
+        key = self._key_named(view.state, parse_note(note))
         try:
-            witnessed = open_witnessed(note, self._key, witnesses)
+            witnessed = open_witnessed(note, key, witnesses)
         except Unverified as error:
             if error.code != "witness-quorum":
                 raise
             # No proof of anything: so it is when a witness has left since. The next head will have a quorum, or none.
-            self._unbelieved = max(self._unbelieved, open_checkpoint(parse_note(note), self._key).size)
+            self._unbelieved = max(self._unbelieved, open_checkpoint(parse_note(note), key).size)
             return view
         if witnessed.checkpoint.size < view.witnessed_size or witnessed.checkpoint.size > view.size:
             return view
@@ -282,7 +391,7 @@ class Mirror:
             for entry in entries:
                 state = advance(state, entry)
         note = (self._store.get(CHECKPOINT) or b"").decode()
-        if size and frontier.root() != open_checkpoint(parse_note(note), self._key).root:
+        if size and frontier.root() != open_checkpoint(parse_note(note), self.key_after(state)).root:
             raise Unverified(
                 "mirror-damaged", "the mirrored entries do not have the root they had; mirror the log anew"
             )
@@ -294,6 +403,11 @@ class Mirror:
             return view
 
 
+def name_heir(store: LogKeeper, heir: Heir | None) -> None:
+    """Remember a center to follow, or none; an agent of that mirror heeds it before it cosigns again."""
+    store.put(_HEIR, b"" if heir is None else canonical(to_json(heir)))
+
+
 def _grow(frontier: Frontier, entries: Sequence[bytes]) -> tuple[Frontier, dict[int, bytes]]:
     roots: dict[int, bytes] = {}
     for number, entry in enumerate(entries):
@@ -301,6 +415,12 @@ def _grow(frontier: Frontier, entries: Sequence[bytes]) -> tuple[Frontier, dict[
         if number >= len(entries) - _ROOTS:
             roots[frontier.size] = frontier.root()
     return frontier, roots
+
+
+def _common(kept: Sequence[bytes], fetched: Sequence[bytes]) -> int:
+    """How many entries two histories begin with alike."""
+    pairs = enumerate(zip(kept, fetched, strict=False))
+    return next((number for number, (mine, theirs) in pairs if mine != theirs), min(len(kept), len(fetched)))
 
 
 def _name(entry: bytes) -> Digest:

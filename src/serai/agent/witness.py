@@ -3,7 +3,9 @@
 A cosignature is made only for a head that the mirror verified as a continuation
 of everything before it, and only after the head is on this zone's disk. So even
 after a crash a zone never cosigns two histories (c2sp.org/tlog-witness: check
-and persist before replying).
+and persist before replying). A member that has signed the appointment of another
+center cosigns no more of the present one: it looks for that after the head is on
+the disk, and who signs looks at the disk after saying so, so one sees the other.
 """
 
 from serai.agent.mirror import View
@@ -23,7 +25,8 @@ def cosign_head(zone: Zone, view: View) -> int:
         Unavailable: the center does not answer.
 
     """
-    if not view.note or view.halt or not view.state.charter.in_force:
+    heir = zone.mirror.heir
+    if not view.note or view.halt or not view.state.charter.in_force or (heir is not None and heir.is_appointed):
         return 0
     body = parse_note(view.note).text
     line = cosign(body, zone.member, zone.keys.signer(Role.WITNESS), zone.now_ms() // 1000)

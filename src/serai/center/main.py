@@ -50,7 +50,10 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
 def _coordinator(settings: CenterSettings, parts: CenterParts, replay: Replay) -> Coordinator:
     log, blobs = parts.sequencer, parts.blobs
     replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
-    replay.current()  # a long log is read before the first request waits for it
+    state = replay.current()  # a long log is read before the first request waits for it
+    charter = state.charter.charter
+    if state.charter.successions and charter is not None and charter.origin != settings.origin:
+        raise Misconfigured("charter-origin", f"members have appointed {charter.origin} after {settings.origin}")
     coordinator = Coordinator(
         Duty(
             log=log,
