@@ -16,7 +16,7 @@ from serai.agent.mirror import Heir, View
 from serai.agent.recovery import send_deal
 from serai.agent.zone import Zone
 from serai.aggregation.state import Round, current_round, find_round
-from serai.errors import SeraiError, Unavailable, Unverified
+from serai.errors import SeraiError, Unavailable
 from serai.kernel.ids import Digest, digest_of
 from serai.state import State
 from serai.training.state import Run, job_of
@@ -28,14 +28,14 @@ def follow_heir(zone: Zone, heir: Heir) -> View | None:
     """Take the step from the present center to the one that was named; None where the present one is followed still.
 
     Raises:
-        Unavailable, Unverified: the named center is not there yet, and this member
-            has signed its appointment, so it follows no other.
+        SeraiError: the named center is not there yet, and this member has signed its
+            appointment, so it follows no other.
 
     """
     assert zone.dial is not None, "only a zone that can dial is told of an heir"
     try:
         view = zone.mirror.succeed(zone.dial(heir.url))
-    except (Unavailable, Unverified):
+    except SeraiError:
         if heir.is_appointed:
             raise
         return None

@@ -249,7 +249,7 @@ class Mirror:
             raise Unverified("log-root", f"its {checkpoint.size} entries do not have the root that it signed")
         left = [entry.decode() for entry in self._store.read(kept, before.size)]
         values = {CHECKPOINT: news.checkpoint.encode(), _LEFT: json.dumps(left).encode()}
-        self._store.replace(kept, [StoredEntry(_name(entry), entry) for entry in new], values)
+        self._store.replace(kept, [StoredEntry(name_of(entry), entry) for entry in new], values)
         self._roots = {size: root for size, root in self._roots.items() if size <= kept}
         self._remember(roots)
         self._unbelieved = 0
@@ -324,7 +324,7 @@ class Mirror:
             return before
         state, stored = before.state, []
         for entry in fetched:
-            stored.append(StoredEntry(_name(entry), entry))
+            stored.append(StoredEntry(name_of(entry), entry))
             state = advance(state, entry)
         if self.key_after(state) != self.key_after(before.state):
             raise Unverified("log-succeeded", "members have appointed another center, and this one goes on by itself")
@@ -423,7 +423,8 @@ def _common(kept: Sequence[bytes], fetched: Sequence[bytes]) -> int:
     return next((number for number, (mine, theirs) in pairs if mine != theirs), min(len(kept), len(fetched)))
 
 
-def _name(entry: bytes) -> Digest:
+def name_of(entry: bytes) -> Digest:
+    """The id under which a store keeps an entry: its statement's, or for other bytes their digest."""
     try:
         return parse_envelope(entry).id
     except Malformed:

@@ -14,7 +14,7 @@ from typing import Final
 from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
-from serai.errors import Misconfigured, Missing, Unavailable, Unverified
+from serai.errors import Misconfigured, Missing, SeraiError, Unavailable
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import parse_checkpoint
@@ -78,7 +78,7 @@ class Session:
         if heir is not None:
             try:
                 return self.mirror.succeed(self.center.at(heir.url))
-            except (Unavailable, Unverified):
+            except SeraiError:
                 if heir.is_appointed:
                     raise
         return self.mirror.follow(self.center, self.mirror.view.size, 0)

@@ -11,7 +11,11 @@ from serai.errors import SeraiError
 
 _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "center": (
-        {"init": "serai.cli.verbs.center:init", "start": "serai.cli.verbs.center:start"},
+        {
+            "init": "serai.cli.verbs.center:init",
+            "start": "serai.cli.verbs.center:start",
+            "adopt": "serai.cli.verbs.handover:adopt",
+        },
         "Found and run a center, which orders what members say.",
     ),
     "charter": (
@@ -47,7 +51,8 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         {
             verb: f"serai.cli.verbs.zone:{verb}"
             for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")
-        },
+        }
+        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
     "keys": (
