@@ -90,10 +90,8 @@ def judge(state: CharterState, said: Said[Any], at: Instant) -> Verdict:
             return _judge_accede(state, accession, said.member)
         case MemberWithdraw():
             return GRANTED
-        case MemberRotate() | KeyRevoke() | RecoveryObject():
+        case MemberRotate() | KeyRevoke() | RecoveryObject() | OperatorAppoint():
             return _judge_key_change(state, said, at)
-        case OperatorAppoint() as body:
-            return _judge_appoint(state, body, said.member, at)
         case other:
             raise AssertionError(f"expected a statement of the charter room, got {other!r}")
 
@@ -392,6 +390,8 @@ def _judge_key_change(state: CharterState, said: Said[Any], at: Instant) -> Verd
             return _judge_rotate(state, body, said)
         case KeyRevoke() as body:
             return _judge_revoke(state, body, said.member, at)
+        case OperatorAppoint() as body:
+            return _judge_appoint(state, body, said.member, at)
         case body:
             return _judge_objection(state, body, said.member)
 

@@ -299,6 +299,14 @@ def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
             return _with_standing(state, said.member, Standing.GOOD, at)
         case MemberWithdraw():
             return _with_standing(state, said.member, Standing.WITHDRAWN, at)
+        case MemberRotate() | KeyRevoke() | RecoveryObject() | OperatorAppoint():
+            return _change_keys(state, said, at)
+        case other:
+            raise AssertionError(f"expected a statement of the charter room, got {other!r}")
+
+
+def _change_keys(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
+    match said.body:
         case MemberRotate() as body:
             return _with_keys(state, next_record(state.members[body.member], body), at.index + 1)
         case KeyRevoke(key=key, from_index=start, reason=reason):
@@ -309,7 +317,7 @@ def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
         case OperatorAppoint() as body:
             return _appoint(state, body, said.member, at)
         case other:
-            raise AssertionError(f"expected a statement of the charter room, got {other!r}")
+            raise AssertionError(f"expected a change of keys, got {other!r}")
 
 
 def disown(state: CharterState, indices: Collection[int], at: Instant) -> CharterState:
