@@ -27,7 +27,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from serai.charter.constitution import Charter
 from serai.charter.state import witness_faults, witness_keys
@@ -39,17 +39,18 @@ from serai.kernel.records import from_json, to_json
 from serai.ledger.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
-from serai.ledger.note import Note, NoteKey, parse_note, parse_vkey
+from serai.ledger.note import NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
-from serai.transport.port import Center, News
+from serai.transport.port import News
 
 CHECKPOINT: Final = "checkpoint"
 _WITNESSED: Final = "witnessed"
 _FORK: Final = "fork"
 _LEFT: Final = "left"
 _HEIR: Final = "heir"
+_COSIGNED: Final = "cosigned"
 _MAX_HEIR_BYTES: Final = 4096
 _BATCH: Final = 4096  # entries read at a time when replaying from the disk
 MAX_CATCH_UP_BYTES: Final = 2**30  # a million statements: who shows more at once wants this zone's memory
@@ -107,6 +108,13 @@ class Heir:
 
     url: str
     is_appointed: bool
+
+
+class NewsSource(Protocol):
+    """Whoever shows a log: a center, or a bundle that was carried here."""
+
+    def news(self, size: int, witnessed: int, wait_s: float) -> News:
+        """What there is beyond ``size`` entries; see ``serai.transport.port.Center``."""
 
 
 class LogKeeper(Protocol):
@@ -177,7 +185,7 @@ class Mirror:
         """
         return self._store.read(start, end)
 
-    def follow(self, center: Center, witnessed: int, wait_s: float) -> View:
+    def follow(self, center: NewsSource, witnessed: int, wait_s: float) -> View:
         """Fetch, verify, keep and replay what is new; the view afterwards.
 
         Args:
@@ -190,7 +198,7 @@ class Mirror:
             Unavailable: the center does not answer.
 
         """
-        before = self.view
+        before = self._caught_up()
         if before.halt:
             raise Unverified("zone-halted", before.halt)
         # A note that lacked a quorum would be sent again and again: ask for larger ones.
@@ -218,7 +226,7 @@ class Mirror:
         self._publish(view)  # what is stored is known, whatever comes of the cosignatures
         return self._publish(self._with_witnesses(view, news.witnessed))
 
-    def succeed(self, center: Center) -> View:
+    def succeed(self, center: NewsSource) -> View:
         """Follow the log of a center that members have appointed after the present one.
 
         Raises:
@@ -226,7 +234,7 @@ class Mirror:
             Unavailable: it does not answer.
 
         """
-        before = self.view
+        before = self._caught_up()
         if before.halt:
             raise Unverified("zone-halted", before.halt)
         start = before.witnessed_size  # no successor may leave out what a quorum witnessed
@@ -253,6 +261,7 @@ class Mirror:
         self._roots = {size: root for size, root in self._roots.items() if size <= kept}
         self._remember(roots)
         self._unbelieved = 0
+        self._store.put(_COSIGNED, str(start).encode())  # of the new log nothing yet
         view = replace(before, state=state, frontier=frontier, note=news.checkpoint)
         self._publish(view)
         return self._publish(self._with_witnesses(view, news.witnessed))
@@ -265,6 +274,17 @@ class Mirror:
     def forget_left(self) -> None:
         """They were handed in."""
         self._store.put(_LEFT, b"[]")
+
+    @property
+    def bound_size(self) -> int:
+        """How many entries this member has cosigned or knows to be witnessed: no log without them is right."""
+        stored = self._store.get(_COSIGNED)
+        return max(int(stored) if stored else 0, self.view.witnessed_size)
+
+    def note_cosigned(self, size: int) -> None:
+        """Remember, before a cosignature leaves, what it is for."""
+        if size > int(self._store.get(_COSIGNED) or 0):
+            self._store.put(_COSIGNED, str(size).encode())
 
     @property
     def heir(self) -> Heir | None:
@@ -280,12 +300,11 @@ class Mirror:
         successions = state.charter.successions
         return parse_vkey(successions[-1].body.log_key) if successions else self._founding
 
-    def _key_named(self, state: State, note: Note) -> NoteKey:
-        """The key of the log, past or present, that a note names, for a size at which it signed."""
-        checkpoint = parse_checkpoint(note.text)
+    def key_at(self, state: State, size: int) -> NoteKey:
+        """The key that signed heads of a size, in the history that adds up to a state."""
         key = self.key_after(state)
         for succession in reversed(state.charter.successions):
-            if checkpoint.size < succession.since:
+            if size < succession.since:
                 key = parse_vkey(succession.before)
         return key
 
@@ -301,6 +320,17 @@ class Mirror:
         evidence = json.dumps({"reason": reason, "notes": notes}).encode()
         self._store.put(_FORK, evidence)
         self._publish(replace(self.view, halt=reason))
+
+    @property
+    def evidence(self) -> dict[str, Any] | None:
+        """Why this zone halted: a ``reason``, and the ``notes`` that disagree; None while it has not."""
+        stored = self._store.get(_FORK)
+        found: dict[str, Any] | None = json.loads(stored) if stored else None
+        return found
+
+    def _caught_up(self) -> View:
+        """The view, read anew where a bundle was taken into this mirror's store meanwhile."""
+        return self.view if self._store.size == self.view.size else self._publish(self._load())
 
     def _publish(self, view: View) -> View:
         with self._lock:
@@ -349,7 +379,7 @@ class Mirror:
         if charter.charter is None or not charter.in_force:
             return view
         witnesses = Witnesses(witness_keys(charter), witness_faults(charter))
-        key = self._key_named(view.state, parse_note(note))
+        key = self.key_at(view.state, parse_checkpoint(parse_note(note).text).size)
         try:
             witnessed = open_witnessed(note, key, witnesses)
         except Unverified as error:
@@ -431,7 +461,7 @@ def name_of(entry: bytes) -> Digest:
         return digest_of(entry)
 
 
-def _fetch(center: Center, news: News, size: int) -> list[bytes]:
+def _fetch(center: NewsSource, news: News, size: int) -> list[bytes]:
     """The entries that news began with, up to ``size``; they can be verified only when all are here."""
     fetched = list(news.entries)
     taken_bytes = sum(len(entry) for entry in fetched)
@@ -449,7 +479,7 @@ def _fetch(center: Center, news: News, size: int) -> list[bytes]:
     return fetched[: max(0, size - news.first)]
 
 
-def _has_history(center: Center, checkpoint: Checkpoint) -> bool:
+def _has_history(center: NewsSource, checkpoint: Checkpoint) -> bool:
     """Whether the center has entries, from the first one on, with the root of a checkpoint."""
     frontier = Frontier()
     while frontier.size < checkpoint.size:

@@ -10,6 +10,7 @@ the disk, and who signs looks at the disk after saying so, so one sees the other
 
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
+from serai.charter.state import witness_keys
 from serai.kernel.keys import Role
 from serai.ledger.checkpoint import cosign
 from serai.ledger.note import parse_note
@@ -26,9 +27,13 @@ def cosign_head(zone: Zone, view: View) -> int:
 
     """
     heir = zone.mirror.heir
-    if not view.note or view.halt or not view.state.charter.in_force or (heir is not None and heir.is_appointed):
+    charter = view.state.charter
+    if not view.note or view.halt or not charter.in_force or (heir is not None and heir.is_appointed):
         return 0
+    if zone.member not in witness_keys(charter):
+        return view.size  # who has left follows on, and is no witness
     body = parse_note(view.note).text
+    zone.mirror.note_cosigned(view.size)
     line = cosign(body, zone.member, zone.keys.signer(Role.WITNESS), zone.now_ms() // 1000)
     zone.center.cosign(zone.member, line, view.size)
     return view.size
