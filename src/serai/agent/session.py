@@ -60,6 +60,11 @@ class Session:
             )
         return dial_center(self.settings, self.keys, self.mirror)
 
+    @property
+    def address(self) -> str:
+        """Where the center answers, as far as this zone knows."""
+        return address_of(self.settings, self.mirror)
+
     @cached_property
     def mirror(self) -> Mirror:
         """The log as far as the zone's agent has it, and what came since."""
@@ -170,14 +175,16 @@ class _Overlay(LogKeeper):
 def dial_center(settings: ZoneSettings, keys: Keyring, mirror: Mirror) -> Directed:
     """The center that the log names, or at first the settings, with requests signed by the member's zone key."""
 
-    def address() -> str:
-        successions = mirror.view.state.charter.successions
-        return successions[-1].body.url if successions else settings.center_url
-
     def dial(url: str) -> Center:
         return HttpCenter(url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows))
 
-    return Directed(address, dial)
+    return Directed(lambda: address_of(settings, mirror), dial)
+
+
+def address_of(settings: ZoneSettings, mirror: Mirror) -> str:
+    """Where the center answers: as the last appointment says, else as the settings do."""
+    successions = mirror.view.state.charter.successions
+    return successions[-1].body.url if successions else settings.center_url
 
 
 def read_charter(settings: ZoneSettings) -> Charter:

@@ -18,7 +18,7 @@ from serai.cli.reading import read_line
 from serai.errors import Missing, Unavailable, Unverified
 from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
-from serai.ledger.note import parse_vkey
+from serai.ledger.note import NoteKey, parse_vkey
 from serai.ledger.policy import Witnesses
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
@@ -127,7 +127,7 @@ def read_published(url: str) -> tuple[State, list[bytes]]:
         entries.append(entry)
         state = advance(state, entry)
 
-    audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
+    audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
     return state, entries
 
 
@@ -148,7 +148,7 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         nonlocal state
         state = advance(state, entry)
 
-    witnessed = audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
+    witnessed = audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
     genesis = genesis_of(charter)
     if state.charter.genesis != genesis:
         raise Unverified("log-genesis", f"the log was founded on {state.charter.genesis}, and not on {genesis}")
@@ -160,6 +160,12 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         state=digest_state(state),
         genesis=genesis,
     )
+
+
+def _log_key(state: State, charter: Charter) -> NoteKey:
+    """The key of the log after the last entry: the founders', or that of the successor that members appointed."""
+    successions = state.charter.successions
+    return parse_vkey(successions[-1].body.log_key if successions else charter.log_key)
 
 
 def _witnesses(state: State) -> Witnesses:

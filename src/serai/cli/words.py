@@ -15,6 +15,7 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     RecoveryObject,
@@ -121,6 +122,9 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     AgreementSign: lambda body: f"signs agreement {short(body.agreement)}",
     AgreementWithdraw: lambda body: f"leaves agreement {short(body.agreement)}{_because(body.reason)}",
     MemberAccede: lambda body: f"accedes to the charter by {short(body.accession)}",
+    OperatorAppoint: lambda body: (
+        f"appoints {body.log_key.partition('+')[0]} at {body.url} to go on with the log from entry {body.size}"
+    ),
     MemberWithdraw: lambda body: f"leaves the center{_because(body.reason)}",
     MemberRotate: _rotation,
     KeyRevoke: lambda body: f"revokes key {short(body.key)} from entry {body.from_index} on{_because(body.reason)}",

@@ -127,10 +127,13 @@ class ProcessBloc:
         with process.stdout:
             self._expect(name, process.stdout, "appointment")
             url = f"http://{self.host}:{port}"
-            for signer in signers:
-                _run([*self.program(signer), "zone", "appoint", url, "--home", self._home(signer)])
+            with ThreadPoolExecutor(len(signers)) as pool:
+                list(pool.map(lambda signer: self._appoint(signer, url), signers))
             self.url = self._expect(name, process.stdout, "ready")
         self.forget_sessions()  # they began with entries that may have been left out
+
+    def _appoint(self, signer: str, url: str) -> None:
+        _run([*self.program(signer), "zone", "appoint", url, "--home", self._home(signer)])
 
     def follow(self, member: str) -> None:
         """Tell a member that signed no appointment where the successor is."""

@@ -13,21 +13,27 @@ from serai.agent.mirror import Heir, name_heir
 from serai.agent.session import MIRROR_FILE
 from serai.agent.settings import load_settings
 from serai.center.main import start as start_center
+from serai.charter.statements import OperatorAppoint
 from serai.cli.adopting import (
     APPOINTMENT_FILE,
+    MAX_SURPLUS_BYTES,
+    SURPLUS,
     NewAddress,
     begin,
     open_center,
     read_appointment,
     show_appointment,
+    surplus_of,
 )
 from serai.cli.adopting import (
     appoint as sign_appointment,
 )
 from serai.cli.audits import TIMEOUT_S, PublicFiles
 from serai.cli.output import emit, home_option, json_option
-from serai.errors import Malformed, Refused, Unavailable
+from serai.errors import Malformed, Missing, Refused, Unavailable
+from serai.kernel.canonical import canonical
 from serai.kernel.envelope import MAX_ENTRY_BYTES
+from serai.kernel.records import to_json
 from serai.storage.log import LogStore
 from serai.transport.serving import SmallServer
 
@@ -60,11 +66,11 @@ def adopt(*, home: Path, zone: Path, host: str, port: int, url: str | None, orig
     adoption = begin(home, zone, where)
     click.echo(show_appointment(adoption.body), err=True)
     click.echo(f"appointment {where.url}/{APPOINTMENT_FILE}")
-    with SmallServer(host, port, adoption.handle, MAX_ENTRY_BYTES):
+    with SmallServer(host, port, adoption.handle, MAX_SURPLUS_BYTES):
         while not adoption.is_complete:
             time.sleep(_POLL_S)
             adoption.take_files()
-    open_center(adoption, zone, where)
+        open_center(adoption)
     start_center(home)
 
 
@@ -79,20 +85,49 @@ def appoint(home: Path, source: str, out: Path | None, *, as_json: bool) -> None
     From then on this zone follows no other center. It refuses where the appointment leaves out anything
     that this member's mirror holds.
     """
-    by_network = urlsplit(source).scheme in {"http", "https"}
-    data = PublicFiles(source).read(APPOINTMENT_FILE) if by_network else Path(source).read_bytes()
-    body = read_appointment(data)
-    if by_network and out is None and source.rstrip("/") != body.url.rstrip("/"):
-        raise Refused("appointment-elsewhere", f"{source} shows the appointment of a center at {body.url}; ask there")
-    entry = sign_appointment(home, body, PublicFiles(source) if by_network else None)
-    if out is None and not by_network:
-        raise Malformed("appointment-out", "where to? give --out for a file, or the address of the new center")
-    if out is not None:
-        out.write_bytes(entry)
+    if urlsplit(source).scheme in {"http", "https"} and out is None:
+        body, said = _sign_until_open(home, source.rstrip("/"))
+    elif out is not None:
+        body = read_appointment(Path(source).read_bytes()[:MAX_ENTRY_BYTES])
+        out.write_bytes(sign_appointment(home, body, None))
         said = f"The signature lies in {out}: put it into the folder `signatures` of the new center."
     else:
-        said = f"Signed and sent; the center has {_post(source.rstrip('/') + '/signatures', entry)} signatures."
+        raise Malformed("appointment-out", "where to? give --out for a file, or the address of the new center")
     emit({"size": body.size, "url": body.url}, f"{show_appointment(body)}\n{said}", as_json=as_json)
+
+
+def _sign_until_open(home: Path, url: str) -> tuple[OperatorAppoint, str]:
+    """Sign what the center at an address shows, again where it begins again with a longer log, until it opens."""
+    signed, said = None, ""
+    public = PublicFiles(url)
+    while True:
+        try:
+            body = read_appointment(public.read(APPOINTMENT_FILE))
+        except (Missing, Unavailable):
+            if signed is None:
+                raise
+            return signed, f"The center has {said} signatures, and opens."
+        if body.url.rstrip("/") != url:
+            raise Refused("appointment-elsewhere", f"{url} shows the appointment of a center at {body.url}; ask there")
+        if body != signed:
+            said = _sign_once(home, url, body) or said
+            signed = body if said else None
+        time.sleep(_POLL_S)
+
+
+def _sign_once(home: Path, url: str, body: OperatorAppoint) -> str:
+    """Send a signature, or what the appointment leaves out; the answer, "" where it has to be asked for anew."""
+    try:
+        try:
+            return _post(f"{url}/signatures", sign_appointment(home, body, PublicFiles(url)))
+        except Refused as error:
+            if error.code != SURPLUS:
+                raise
+        _post(f"{url}/surplus", canonical(to_json(surplus_of(home, body))))
+    except Refused:
+        if read_appointment(PublicFiles(url).read(APPOINTMENT_FILE)) == body:
+            raise
+    return ""  # it begins again, with this member's surplus or somebody else's
 
 
 @click.command()

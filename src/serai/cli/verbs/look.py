@@ -70,7 +70,7 @@ def audit(home: Path | None, center: str | None, run: str | None, *, as_json: bo
         return
     if home is not None:
         settings = load_settings(home)
-        url, charter = settings.center_url, read_record(Charter, settings.home / CHARTER_FILE)
+        url, charter = Session(settings).address, read_record(Charter, settings.home / CHARTER_FILE)
         trust = "the charter that this zone pinned"
     elif center is not None:
         url, charter, trust = center, founding_charter(center), "the charter in the log itself: compare its digest"
