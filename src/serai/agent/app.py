@@ -6,6 +6,7 @@ made. Nothing sleeps on a timer: the center holds the question until there is
 news, and the worker wakes with each new view.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
 from serai.agent.journal import Journal
@@ -55,8 +57,9 @@ def run(settings: ZoneSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     agent = Agent(zone, stop)
-    print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
-    agent.run()
+    with Endpoint(zone).serve(settings.listen) if settings.listen else contextlib.nullcontext():
+        print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
+        agent.run()
     zone.journal.close()
 
 
@@ -114,7 +117,9 @@ class Agent:
 
     def _follow(self) -> None:
         follower, patience = Follower(self.zone), Patience(self.stop)
+        gossip = Gossip(self.zone, self.zone.settings.peers)
         while not self.stop.is_set():
+            gossip.ask(is_urgent=patience.is_tried)
             try:
                 follower.step(NEWS_WAIT_S)
                 patience.reset()
@@ -184,6 +189,11 @@ class Patience:
         self._stop = stop
         self._failures = 0
         self._said = ""
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._failures > 0
 
     def reset(self) -> None:
         """It worked."""

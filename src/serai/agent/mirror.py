@@ -38,7 +38,7 @@ from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.ledger.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from serai.ledger.frontier import Frontier
-from serai.ledger.merkle import leaf_hash
+from serai.ledger.merkle import EMPTY_ROOT, leaf_hash
 from serai.ledger.note import NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.state import State, advance
@@ -161,7 +161,10 @@ class Mirror:
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._roots: dict[int, bytes] = {}
+        self._roots_lock = threading.Lock()
         self._unbelieved = 0  # size of the largest head that was called witnessed and lacked a quorum
+        self.cosigning = threading.Lock()
+        """Held from the look at what was cosigned last until what is cosigned next is on the disk."""
         self._view = self._load()
 
     @property
@@ -258,10 +261,10 @@ class Mirror:
         left = [entry.decode() for entry in self._store.read(kept, before.size)]
         values = {CHECKPOINT: news.checkpoint.encode(), _LEFT: json.dumps(left).encode()}
         self._store.replace(kept, [StoredEntry(name_of(entry), entry) for entry in new], values)
-        self._roots = {size: root for size, root in self._roots.items() if size <= kept}
+        with self._roots_lock:
+            self._roots = {size: root for size, root in self._roots.items() if size <= kept}
         self._remember(roots)
         self._unbelieved = 0
-        self._store.put(_COSIGNED, str(start).encode())  # of the new log nothing yet
         view = replace(before, state=state, frontier=frontier, note=news.checkpoint)
         self._publish(view)
         return self._publish(self._with_witnesses(view, news.witnessed))
@@ -278,13 +281,44 @@ class Mirror:
     @property
     def bound_size(self) -> int:
         """How many entries this member has cosigned or knows to be witnessed: no log without them is right."""
-        stored = self._store.get(_COSIGNED)
-        return max(int(stored) if stored else 0, self.view.witnessed_size)
+        return max(self.cosigned(self.key_after(self.view.state).name)[0], self.view.witnessed_size)
 
-    def note_cosigned(self, size: int) -> None:
-        """Remember, before a cosignature leaves, what it is for."""
-        if size > int(self._store.get(_COSIGNED) or 0):
-            self._store.put(_COSIGNED, str(size).encode())
+    def cosigned(self, origin: str) -> tuple[int, bytes]:
+        """Size and root of the checkpoint of a log that this member cosigned last; asked of the disk."""
+        checkpoint = self.cosigned_note and parse_checkpoint(parse_note(self.cosigned_note).text)
+        if not checkpoint or checkpoint.origin != origin:
+            return 0, EMPTY_ROOT
+        return checkpoint.size, checkpoint.root
+
+    @property
+    def cosigned_note(self) -> str:
+        """The note that this member cosigned last; "" before the first."""
+        return (self._store.get(_COSIGNED) or b"").decode()
+
+    def note_cosigned(self, note: str) -> None:
+        """Remember, before a cosignature leaves, what it is for; called under ``cosigning``."""
+        if note != self.cosigned_note:
+            self._store.put(_COSIGNED, note.encode())
+
+    def judge_head(self, note: str) -> Checkpoint:
+        """Compare a head that somebody shows with what is kept here.
+
+        Returns:
+            The checkpoint, which the log has signed and which this mirror agrees to, as far as it reaches.
+
+        Raises:
+            Malformed: not a checkpoint.
+            Unverified: the log has not signed it, or has signed another history: then the zone halts.
+
+        """
+        parsed = parse_note(note)
+        size = parse_checkpoint(parsed.text).size
+        view = self.view
+        checkpoint = open_checkpoint(parsed, self.key_at(view.state, size))
+        if size <= view.size and self.root_at(size) != checkpoint.root:
+            self.report_fork(f"the log signed another history of its first {size} entries", view.note, note)
+            raise Unverified("log-fork", f"the log signed two roots for its first {size} entries; the zone halts")
+        return checkpoint
 
     @property
     def heir(self) -> Heir | None:
@@ -334,6 +368,8 @@ class Mirror:
 
     def _publish(self, view: View) -> View:
         with self._lock:
+            if self._view.halt and not view.halt:  # another thread has found a fork meanwhile
+                view = replace(view, halt=self._view.halt)
             if view != self._view:
                 self._view = view
                 self._news.notify_all()
@@ -363,7 +399,7 @@ class Mirror:
         return replace(before, state=state, frontier=frontier, note=note)
 
     def _judge_rollback(self, before: View, checkpoint: Checkpoint, note: str) -> None:
-        if self._root_at(checkpoint.size) != checkpoint.root:
+        if self.root_at(checkpoint.size) != checkpoint.root:
             self.report_fork(
                 f"the log signed another history of its first {checkpoint.size} entries", before.note, note
             )
@@ -390,25 +426,28 @@ class Mirror:
             return view
         if witnessed.checkpoint.size < view.witnessed_size or witnessed.checkpoint.size > view.size:
             return view
-        if self._root_at(witnessed.checkpoint.size) != witnessed.checkpoint.root:
+        if self.root_at(witnessed.checkpoint.size) != witnessed.checkpoint.root:
             self.report_fork("members cosigned another history than this zone holds", view.note, note)
             raise Unverified("log-fork", "a quorum cosigned another history than this zone holds; the zone halts")
         self._store.put(_WITNESSED, note.encode())
         return replace(view, witnessed=witnessed, witnessed_note=note)
 
-    def _root_at(self, size: int) -> bytes:
+    def root_at(self, size: int) -> bytes:
         """The root over the first ``size`` entries kept here."""
-        if size not in self._roots:
+        with self._roots_lock:
+            root = self._roots.get(size)
+        if root is None:
             frontier = Frontier()
             for start in range(0, size, _BATCH):
                 entries = self._store.read(start, min(size, start + _BATCH))
                 frontier = frontier.extend(leaf_hash(entry) for entry in entries)
-            self._remember({size: frontier.root()})
-        return self._roots[size]
+            root = frontier.root()
+            self._remember({size: root})
+        return root
 
     def _remember(self, roots: Mapping[int, bytes]) -> None:
-        self._roots.update(roots)
-        if len(self._roots) > _ROOTS:
+        with self._roots_lock:
+            self._roots.update(roots)
             for size in sorted(self._roots)[:-_ROOTS]:
                 del self._roots[size]
 

@@ -25,7 +25,6 @@ from serai.agent.settings import ZoneSettings, load_settings
 from serai.center.settings import SETTINGS_FILE
 from serai.charter.state import log_keys, witness_faults, witness_keys
 from serai.charter.statements import OperatorAppoint
-from serai.cli.audits import PublicFiles
 from serai.errors import Conflict, Missing, Refused, SeraiError, Unverified
 from serai.kernel.canonical import parse
 from serai.kernel.envelope import MAX_ENTRY_BYTES, parse_envelope
@@ -44,6 +43,7 @@ from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
 from serai.storage.record_files import read_record, write_record
 from serai.storage.tile_files import TileFiles
+from serai.transport.published import PublicFiles
 from serai.transport.serving import Answer, Asked, answer_file
 
 APPOINTMENT_FILE: Final = "appointment.json"

@@ -2,10 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
-
-import urllib3
-from urllib3.exceptions import HTTPError
 
 from serai.agent.session import Session
 from serai.aggregation.audit import ReadBlob, verify_round
@@ -15,7 +11,7 @@ from serai.charter.constitution import Charter, genesis_of
 from serai.charter.state import witness_faults, witness_keys
 from serai.charter.statements import CharterAdopt
 from serai.cli.reading import read_line
-from serai.errors import Missing, Unavailable, Unverified
+from serai.errors import Unverified
 from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
 from serai.ledger.note import NoteKey, parse_vkey
@@ -23,9 +19,7 @@ from serai.ledger.policy import Witnesses
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
 from serai.training.state import form_of
-
-MAX_FILE_BYTES: Final = 20 * 2**20  # an entry bundle of 256 entries of 64 KiB, and some room
-TIMEOUT_S: Final = 30.0
+from serai.transport.published import PublicFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,42 +50,6 @@ class RoundAudit:
 
     number: int
     members: tuple[MemberId, ...]
-
-
-class PublicFiles:
-    """The published files of a center, by path.
-
-    Args:
-        url: where the center answers.
-
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_S)
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a published file.
-
-        Raises:
-            Missing: there is no such file.
-            Unavailable: nobody answers, or with another failure.
-
-        """
-        address = f"{self._url}/{path}"
-        try:
-            answer = self._pool.request("GET", address, preload_content=False)
-            data = answer.read(MAX_FILE_BYTES)
-            answer.release_conn()
-        except HTTPError as error:
-            raise Unavailable(
-                "center-unreachable", f"no center answers at {address}: is it running, and is this the right address?"
-            ) from error
-        if answer.status == 404:
-            raise Missing("file-missing", f"the center publishes no {path}")
-        if answer.status != 200:
-            raise Unavailable("center-failing", f"the center answers {answer.status} for {address}; try again later")
-        return data
 
 
 def founding_charter(url: str) -> Charter:

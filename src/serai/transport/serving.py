@@ -18,7 +18,7 @@ from serai.ledger.tiles import PathReader, parse_tile_path
 
 MAX_REQUESTS: Final = 32  # answered at once; further ones wait in the system's queue
 SILENCE_S: Final = 10  # a client that says nothing for so long holds a thread for nothing
-CHECKPOINT: Final = "checkpoint"
+NOTES: Final = ("checkpoint", "head")
 TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -44,10 +44,10 @@ Handle: TypeAlias = Callable[[Asked], Answer]
 
 
 def answer_file(read: PathReader, path: str) -> Answer:
-    """A published file of a log: ``/checkpoint`` or a tile (c2sp.org/tlog-tiles), and nothing else there may be."""
+    """A published file of a log: ``/checkpoint``, ``/head`` or a tile (c2sp.org/tlog-tiles), and nothing else there may be."""
     name = path.removeprefix("/")
     try:
-        if name == CHECKPOINT:
+        if name in NOTES:
             return Answer(200, read(name))
         parse_tile_path(name)  # what keeps "../" out
         return Answer(200, read(name), "application/octet-stream")

@@ -28,13 +28,13 @@ from serai.cli.adopting import (
 from serai.cli.adopting import (
     appoint as sign_appointment,
 )
-from serai.cli.audits import TIMEOUT_S, PublicFiles
 from serai.cli.output import emit, home_option, json_option
 from serai.errors import Malformed, Missing, Refused, Unavailable
 from serai.kernel.canonical import canonical
 from serai.kernel.envelope import MAX_ENTRY_BYTES
 from serai.kernel.records import to_json
 from serai.storage.log import LogStore
+from serai.transport.published import TIMEOUT_S, PublicFiles
 from serai.transport.serving import SmallServer
 
 _PORT: Final = 8787
