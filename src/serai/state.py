@@ -84,6 +84,7 @@ class State:
         frontier: the right edge of their tree, so that a statement about the log so far can be judged.
         seen: index of each effective statement by its id.
         void: why the entry at an index has no effect.
+        attested: digests of the state at a size, by that size and by the member whose zone found it.
         speakers: id of the key that signed the effective statement at an index.
         disputed: the same, of statements that a key made which was revoked from before then.
 
@@ -101,6 +102,7 @@ class State:
     programme: ProgrammeState = field(default_factory=ProgrammeState)
     seen: Map[Digest, int] = field(default_factory=Map)
     void: Map[int, Denied] = field(default_factory=Map)
+    attested: Map[int, Map[MemberId, Digest]] = field(default_factory=Map)
     speakers: Map[int, KeyId] = field(default_factory=Map)
     disputed: Map[int, KeyId] = field(default_factory=Map)
 
@@ -179,6 +181,8 @@ def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdi
     match room:
         case Room.CHARTER:
             return _judge_terms(said) or _judge_successor(state, said) or charter_rules.judge(state.charter, said, at)
+        case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
+            return _judge_attest(state, said.body, said.member, at)
         case Room.LEDGER:
             return _judge_clock(state, said.body, at)
         case Room.ZONES:
@@ -205,6 +209,9 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
     match _ROOMS[said.body.KIND]:
         case Room.CHARTER:
             return replace(state, charter=charter.apply(state.charter, said, at))
+        case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
+            found = state.attested.get(said.body.size, Map()).set(said.member, said.body.digest)
+            return replace(state, attested=state.attested.set(said.body.size, found))
         case Room.LEDGER:
             return replace(state, time_ms=_witnessed(state, said.body).time_ms)
         case Room.ZONES:
@@ -416,6 +423,18 @@ def _judge_successor(state: State, said: Said[Any]) -> Denied | None:
     if body.size == state.size and body.root != state.frontier.root().hex():
         return Denied("log 10", f"the first {body.size} entries have another root than the one that was signed")
     return None
+
+
+def _judge_attest(state: State, attest: ledger_statements.StateAttest, member: MemberId, at: Instant) -> Verdict:
+    """Whether a digest is right is for each replay to see; this asks that they can be compared, and are said once."""
+    every = ledger_statements.ATTEST_EVERY
+    if not 0 < attest.size <= at.index or attest.size % every:
+        return Denied(
+            "log 11", f"zones compare states at multiples of {every} entries up to here, not at {attest.size}"
+        )
+    if member in state.attested.get(attest.size, Map()):
+        return Denied("log 11", f"{member} has said what it finds after {attest.size} entries")
+    return GRANTED
 
 
 def _judge_clock(state: State, clock: ledger_statements.Clock, at: Instant) -> Verdict:

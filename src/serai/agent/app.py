@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from serai.agent.attesting import Attester
 from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
@@ -153,6 +154,7 @@ class Follower:
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
         self._cosigned = 0
+        self._attester = Attester(zone)
         self._successions = 0  # for which this zone has brought the center what it may lack
 
     def step(self, wait_s: float) -> View:
@@ -179,6 +181,7 @@ class Follower:
             _log.info("the new %s key of %s is in use", role, zone.member)
         if view.size == before.size or _needs_witness(before, view):
             self._cosigned = max(self._cosigned, cosign_head(zone, view))
+        self._attester.step(view)
         return view
 
 

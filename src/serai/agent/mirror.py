@@ -25,7 +25,7 @@ from the size stored here.
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -41,6 +41,7 @@ from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import EMPTY_ROOT, leaf_hash
 from serai.ledger.note import NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
+from serai.ledger.statements import ATTEST_EVERY
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
 from serai.transport.port import News
@@ -68,6 +69,7 @@ class View:
         witnessed: the newest checkpoint that a quorum of members cosigned.
         witnessed_note: its note, with the cosignatures.
         halt: why this zone halted; None while it has not.
+        marked: the state at the last size at which zones compare theirs.
 
     """
 
@@ -77,6 +79,7 @@ class View:
     witnessed: Witnessed | None
     witnessed_note: str
     halt: str | None
+    marked: State | None = None
 
     @property
     def size(self) -> int:
@@ -252,8 +255,7 @@ class Mirror:
         new = fetched[kept - start :]
         state = before.state if kept == before.size else self._replayed(kept)
         frontier, roots = _grow(state.frontier, new)
-        for entry in new:
-            state = advance(state, entry)
+        state, marked = _folded(state, new)
         if len(state.charter.successions) <= len(before.state.charter.successions):
             raise Unverified("not-a-successor", "no quorum has appointed that center in the log that it shows")
         if open_checkpoint(note, self.key_after(state)).root != frontier.root():
@@ -265,7 +267,7 @@ class Mirror:
             self._roots = {size: root for size, root in self._roots.items() if size <= kept}
         self._remember(roots)
         self._unbelieved = 0
-        view = replace(before, state=state, frontier=frontier, note=news.checkpoint)
+        view = replace(before, state=state, frontier=frontier, note=news.checkpoint, marked=marked or before.marked)
         self._publish(view)
         return self._publish(self._with_witnesses(view, news.witnessed))
 
@@ -388,15 +390,13 @@ class Mirror:
             )
         if not fetched:
             return before
-        state, stored = before.state, []
-        for entry in fetched:
-            stored.append(StoredEntry(name_of(entry), entry))
-            state = advance(state, entry)
+        stored = [StoredEntry(name_of(entry), entry) for entry in fetched]
+        state, marked = _folded(before.state, fetched)
         if self.key_after(state) != self.key_after(before.state):
             raise Unverified("log-succeeded", "members have appointed another center, and this one goes on by itself")
         self._store.mirror(before.size, stored, {CHECKPOINT: note.encode()})
         self._remember(roots)
-        return replace(before, state=state, frontier=frontier, note=note)
+        return replace(before, state=state, frontier=frontier, note=note, marked=marked or before.marked)
 
     def _judge_rollback(self, before: View, checkpoint: Checkpoint, note: str) -> None:
         if self.root_at(checkpoint.size) != checkpoint.root:
@@ -452,20 +452,20 @@ class Mirror:
                 del self._roots[size]
 
     def _load(self) -> View:
-        size, state, frontier = self._store.size, State(), Frontier()
+        size, state, frontier, marked = self._store.size, State(), Frontier(), None
         for start in range(0, size, _BATCH):
             entries = self._store.read(start, min(size, start + _BATCH))
             frontier, roots = _grow(frontier, entries)
             self._remember(roots)
-            for entry in entries:
-                state = advance(state, entry)
+            state, later = _folded(state, entries)
+            marked = later or marked
         note = (self._store.get(CHECKPOINT) or b"").decode()
         if size and frontier.root() != open_checkpoint(parse_note(note), self.key_after(state)).root:
             raise Unverified(
                 "mirror-damaged", "the mirrored entries do not have the root they had; mirror the log anew"
             )
         fork = self._store.get(_FORK)
-        view = View(state, frontier, note, None, "", json.loads(fork)["reason"] if fork else None)
+        view = View(state, frontier, note, None, "", json.loads(fork)["reason"] if fork else None, marked)
         try:
             return self._with_witnesses(view, (self._store.get(_WITNESSED) or b"").decode())
         except (Unverified, Missing):
@@ -475,6 +475,16 @@ class Mirror:
 def name_heir(store: LogKeeper, heir: Heir | None) -> None:
     """Remember a center to follow, or none; an agent of that mirror heeds it before it cosigns again."""
     store.put(_HEIR, b"" if heir is None else canonical(to_json(heir)))
+
+
+def _folded(state: State, entries: Iterable[bytes]) -> tuple[State, State | None]:
+    """The state after more entries, and the last one on the way at which zones compare theirs."""
+    marked = None
+    for entry in entries:
+        state = advance(state, entry)
+        if state.size % ATTEST_EVERY == 0:
+            marked = state
+    return state, marked
 
 
 def _grow(frontier: Frontier, entries: Sequence[bytes]) -> tuple[Frontier, dict[int, bytes]]:

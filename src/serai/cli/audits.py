@@ -1,6 +1,6 @@
 """Audits that any member can run: the whole published log, or every sum of a run, bit for bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from serai.agent.session import Session
@@ -16,6 +16,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
 from serai.ledger.note import NoteKey, parse_vkey
 from serai.ledger.policy import Witnesses
+from serai.ledger.statements import ATTEST_EVERY
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
 from serai.training.state import form_of
@@ -32,6 +33,8 @@ class LogAudit:
         root: of the Merkle tree, hex.
         witnesses: members whose cosignatures hold.
         state: digest of what the log adds up to; members compare it.
+        attested: how many times a zone has said what this audit finds as well.
+        disagreeing: zones that found something else, and after how many entries.
         genesis: digest of the founding charter.
 
     """
@@ -41,6 +44,8 @@ class LogAudit:
     root: str
     witnesses: tuple[MemberId, ...]
     state: Digest
+    attested: int
+    disagreeing: tuple[tuple[MemberId, int], ...]
     genesis: Digest
 
 
@@ -100,24 +105,40 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         Unverified: something does not hold; the message says what.
 
     """
-    state = State()
+    state, marked = State(), dict[int, State]()
 
     def receive(_index: int, entry: bytes) -> None:
         nonlocal state
         state = advance(state, entry)
+        if state.size % ATTEST_EVERY == 0:
+            marked[state.size] = state  # shares all but the latest changes with its neighbours
 
     witnessed = audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
     genesis = genesis_of(charter)
     if state.charter.genesis != genesis:
         raise Unverified("log-genesis", f"the log was founded on {state.charter.genesis}, and not on {genesis}")
+    attested, disagreeing = _compare(state, marked)
     return LogAudit(
         entries=witnessed.checkpoint.size,
         void=len(state.void),
         root=witnessed.checkpoint.root.hex(),
         witnesses=tuple(sorted(witnessed.times_s)),
         state=digest_state(state),
+        attested=attested,
+        disagreeing=disagreeing,
         genesis=genesis,
     )
+
+
+def _compare(state: State, marked: Mapping[int, State]) -> tuple[int, tuple[tuple[MemberId, int], ...]]:
+    """How many attests agree with this replay, and which do not."""
+    agreeing, disagreeing = 0, list[tuple[MemberId, int]]()
+    for size in sorted(state.attested):
+        digest = digest_state(marked[size])
+        for member, found in sorted(state.attested[size].items()):
+            agreeing += found == digest
+            disagreeing += [] if found == digest else [(member, size)]
+    return agreeing, tuple(disagreeing)
 
 
 def _log_key(state: State, charter: Charter) -> NoteKey:
