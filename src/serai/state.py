@@ -38,6 +38,7 @@ from serai.charter import state as charter
 from serai.charter import statements as charter_statements
 from serai.charter.agreements import AgreementText, Life
 from serai.charter.state import CharterState
+from serai.charter.succession import log_keys
 from serai.errors import Malformed, SeraiError, Unverified
 from serai.hub import rules as hub_rules
 from serai.hub import state as hub
@@ -418,7 +419,9 @@ def _judge_successor(state: State, said: Said[Any]) -> Denied | None:
         return Denied("log 10", error.message)
     if key.kind is not NoteKeyKind.ED25519 or key.public != body.operator:
         return Denied("log 10", "a successor signs its heads and its statements with one Ed25519 key")
-    if key.name in {earlier.partition("+")[0] for earlier in charter.log_keys(state.charter)}:
+    assert state.charter.charter is not None, "judge lets no appointment in before the charter is in force"
+    earlier = log_keys(state.charter.charter, state.charter.successions)
+    if key.name in {log_key.partition("+")[0] for log_key in earlier}:
         return Denied("log 10", f"{key.name} names an earlier log; witnesses know a log by its name, so take a new one")
     if body.size == state.size and body.root != state.frontier.root().hex():
         return Denied("log 10", f"the first {body.size} entries have another root than the one that was signed")

@@ -17,7 +17,7 @@ from typing import Any
 from immutables import Map
 
 from serai.charter.agreements import Agreement, AgreementAction, Life
-from serai.charter.constitution import OPERATIONS, Charter, genesis_of, weights_of
+from serai.charter.constitution import Charter, genesis_of, weights_of
 from serai.charter.decision import Outcome, Result, Tally, Voter
 from serai.charter.keys import (
     Dispute,
@@ -30,7 +30,7 @@ from serai.charter.keys import (
     with_record,
     word_of,
 )
-from serai.charter.members import OPERATOR_ID, KeyHolder, MemberRecord, Standing, StandingAction
+from serai.charter.members import KeyHolder, MemberRecord, Standing, StandingAction
 from serai.charter.motions import Proposal, Vote
 from serai.charter.statements import (
     AgreementChange,
@@ -48,7 +48,7 @@ from serai.charter.statements import (
     RecoveryObject,
     StandingChange,
 )
-from serai.charter.succession import Appointing, Succession, is_carried
+from serai.charter.succession import Appointing, Succession, is_carried, with_operator, with_signer
 from serai.errors import Missing
 from serai.kernel.ids import Digest, KeyId, MemberId
 from serai.kernel.keys import Role, key_id
@@ -236,13 +236,6 @@ def witness_faults(state: CharterState) -> int:
     return 0 if state.charter is None else min(state.charter.faulty, (max(len(witness_keys(state)), 1) - 1) // 3)
 
 
-def log_keys(state: CharterState) -> tuple[str, ...]:
-    """Verifier keys of the logs that this one continues, and its own at the end."""
-    if state.charter is None:
-        return ()
-    return (*(succession.before for succession in state.successions), state.charter.log_key)
-
-
 def next_deadline_ms(state: CharterState, at: Instant) -> int | None:
     """The next log time at which something changes by itself, or None."""
     state = settle(state, at)
@@ -314,10 +307,8 @@ def _change_keys(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
             return replace(state, keys=keys, disputes=(*state.disputes, dispute))
         case RecoveryObject(proposal=proposal):
             return _with_recovery(state, replace(state.recoveries[proposal], stage=RecoveryStage.OBJECTED))
-        case OperatorAppoint() as body:
+        case body:
             return _appoint(state, body, said.member, at)
-        case other:
-            raise AssertionError(f"expected a change of keys, got {other!r}")
 
 
 def disown(state: CharterState, indices: Collection[int], at: Instant) -> CharterState:
@@ -582,35 +573,14 @@ def _with_standing(state: CharterState, member: MemberId, standing: Standing, at
 
 def _appoint(state: CharterState, body: OperatorAppoint, member: MemberId, at: Instant) -> CharterState:
     assert state.charter is not None
-    known = state.appointing.members if state.appointing and state.appointing.body == body else frozenset()
-    gathered = Appointing(body=body, members=known | {member})
+    gathered = with_signer(state.appointing, body, member)
     voters = {name: _voter(state.charter, state.members[name]) for name in _good(state)}
-    witnesses = (len(witness_keys(state)), witness_faults(state))
-    if not is_carried(state.charter.articles[OPERATIONS], voters, gathered.members, witnesses):
+    if not is_carried(state.charter, voters, gathered.members, (len(witness_keys(state)), witness_faults(state))):
         return replace(state, appointing=gathered)
-    origin = body.log_key.partition("+")[0]
-    before = state.charter.log_key
-    succession = Succession(body=body, members=gathered.members, before=before, since=at.index + 1)
-    return replace(
-        state,
-        charter=replace(state.charter, origin=origin, log_key=body.log_key, operator=body.operator),
-        version=state.version + 1,
-        keys=_succeeded(state, body.operator, at.index + 1),
-        appointing=None,
-        successions=(*state.successions, succession),
-    )
-
-
-def _succeeded(state: CharterState, operator: bytes, index: int) -> Map[KeyId, KeyHolder]:
-    """The keys once the old operator's has ended and a successor's begins, from a log index on."""
-    assert state.charter is not None
-    old = key_id(state.charter.operator)
-    return state.keys.update(
-        {
-            old: replace(state.keys[old], until=index),
-            key_id(operator): KeyHolder(OPERATOR_ID, Role.OPERATOR, operator, since=index),
-        }
-    )
+    charter, keys = with_operator(state.charter, state.keys, body, at.index + 1)
+    done = Succession(body=body, members=gathered.members, before=state.charter.log_key, since=at.index + 1)
+    state = replace(state, charter=charter, version=state.version + 1, keys=keys)
+    return replace(state, appointing=None, successions=(*state.successions, done))
 
 
 def _recount(state: CharterState, agreement: Agreement, at: Instant) -> CharterState:

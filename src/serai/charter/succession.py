@@ -20,14 +20,17 @@ From then on the old center's key ends, heads are signed with the new one, and
 zones dial the new address.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from serai.charter.articles import Rule
+from serai.charter.constitution import OPERATIONS, Charter
 from serai.charter.decision import Choice, Electorate, Result, Voter, decide
+from serai.charter.keys import Keys
+from serai.charter.members import OPERATOR_ID, KeyHolder
 from serai.charter.statements import OperatorAppoint
 from serai.errors import Misconfigured
 from serai.kernel.ids import MemberId
+from serai.kernel.keys import Role, key_id
 from serai.kernel.quorum import quorum
 
 
@@ -69,12 +72,12 @@ class Succession:
 
 
 def is_carried(
-    rule: Rule, voters: Mapping[MemberId, Voter], signers: frozenset[MemberId], witnesses: tuple[int, int]
+    charter: Charter, voters: Mapping[MemberId, Voter], signers: frozenset[MemberId], witnesses: tuple[int, int]
 ) -> bool:
     """Whether an appointment is complete.
 
     Args:
-        rule: the article on operations.
+        charter: has the article on operations.
         voters: every member in good standing.
         signers: who has signed.
         witnesses: how many members witness, and how many of them may be faulty.
@@ -87,4 +90,28 @@ def is_carried(
     if len(signers) < needed:
         return False
     ballots = dict.fromkeys(signers, Choice.YES)
-    return decide(rule, Electorate(voters=voters), ballots, closed=True).result is Result.ADOPTED
+    return (
+        decide(charter.articles[OPERATIONS], Electorate(voters=voters), ballots, closed=True).result is Result.ADOPTED
+    )
+
+
+def log_keys(charter: Charter, successions: Sequence[Succession]) -> tuple[str, ...]:
+    """Verifier keys of the logs that this one continues, and its own at the end."""
+    return (*(succession.before for succession in successions), charter.log_key)
+
+
+def with_signer(before: Appointing | None, body: OperatorAppoint, member: MemberId) -> Appointing:
+    """An appointment with one more signature; what another text has gathered does not count for it."""
+    known = before.members if before is not None and before.body == body else frozenset()
+    return Appointing(body=body, members=known | {member})
+
+
+def with_operator(charter: Charter, keys: Keys, body: OperatorAppoint, index: int) -> tuple[Charter, Keys]:
+    """The charter with a successor's log and key, and the keys as they are from a log index on."""
+    old = key_id(charter.operator)
+    changed = {
+        old: replace(keys[old], until=index),
+        key_id(body.operator): KeyHolder(OPERATOR_ID, Role.OPERATOR, body.operator, since=index),
+    }
+    origin = body.log_key.partition("+")[0]
+    return replace(charter, origin=origin, log_key=body.log_key, operator=body.operator), keys.update(changed)

@@ -23,8 +23,9 @@ from serai.agent.mirror import Heir, name_heir, name_of
 from serai.agent.session import CHARTER_FILE, MIRROR_FILE, Session
 from serai.agent.settings import ZoneSettings, load_settings
 from serai.center.settings import SETTINGS_FILE
-from serai.charter.state import log_keys, witness_faults, witness_keys
+from serai.charter.state import witness_faults, witness_keys
 from serai.charter.statements import OperatorAppoint
+from serai.charter.succession import log_keys
 from serai.errors import Conflict, Missing, Refused, SeraiError, Unverified
 from serai.kernel.canonical import parse
 from serai.kernel.envelope import MAX_ENTRY_BYTES, parse_envelope
@@ -176,7 +177,7 @@ class Adoption:
                 raise Conflict("surplus-elsewhere", f"expected entries from index {size} of an open appointment")
             fresh = given.entries[size - first :]
             frontier = self._base.frontier.extend(leaf_hash(entry.encode()) for entry in fresh)
-            key = parse_vkey(log_keys(self._base.charter)[-1])
+            key = parse_vkey(_log_keys(self._base)[-1])
             if open_checkpoint(parse_note(given.checkpoint), key).root != frontier.root():
                 raise Unverified("surplus-root", "these entries do not lead to the head that came with them")
             self.surplus = Surplus(
@@ -210,8 +211,8 @@ class Adoption:
         name_heir(LogStore(self.zone.home / MIRROR_FILE), Heir(url=self.where.url, is_appointed=True))
         if not self.surplus.checkpoint:
             view = Session(self.zone).mirror.view
-            if not view.size:
-                raise Missing("mirror-empty", f"{self.zone.home} has mirrored no log; it cannot raise a center")
+            if not view.state.charter.in_force:
+                raise Missing("mirror-empty", f"{self.zone.home} has mirrored no log of a founded center to take over")
             self.surplus = Surplus(first=view.size, checkpoint=view.note)
         self._mirror = Session(self.zone).mirror
         state = self._replay(self.surplus.first + len(self.surplus.entries))
@@ -300,7 +301,7 @@ def open_center(adoption: Adoption) -> None:
     store.close()
     _copy_blobs(settings, adoption)
     shutil.copyfile(settings.home / CHARTER_FILE, adoption.folder / CHARTER_FILE)
-    before = log_keys(adoption.state.charter)[-2].partition("+")[0]
+    before = _log_keys(adoption.state)[-2].partition("+")[0]
     text = _CENTER_TOML.format(before=before, origin=origin, host=adoption.where.host, port=adoption.where.port)
     (adoption.folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
 
@@ -362,8 +363,13 @@ def surplus_of(zone: Path, body: OperatorAppoint) -> Surplus:
     return Surplus(first=body.size, entries=tuple(entry.decode() for entry in entries), checkpoint=mirror.view.note)
 
 
+def _log_keys(state: State) -> tuple[str, ...]:
+    assert state.charter.charter is not None, "a log that is taken over has a charter"
+    return log_keys(state.charter.charter, state.charter.successions)
+
+
 def _next_origin(state: State) -> str:
-    keys = log_keys(state.charter)
+    keys = _log_keys(state)
     return f"{keys[0].partition('+')[0]}/{len(keys) + 1}"
 
 

@@ -5,8 +5,9 @@ from fractions import Fraction
 
 from serai.charter.articles import Base, Criterion, Mode
 from serai.charter.members import OPERATOR_ID
-from serai.charter.state import holder_of, log_keys
+from serai.charter.state import holder_of
 from serai.charter.statements import OperatorAppoint, StandingChange
+from serai.charter.succession import log_keys
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import key_id
 
@@ -36,7 +37,7 @@ def test_with_the_signature_that_makes_a_quorum_the_old_key_ends_and_the_new_one
     assert center.state.charter.origin == "serai.example/caravan/2"
     assert holder_of(center.state, key_id(old), None).until == center.at.index
     assert holder_of(center.state, key_id(body.operator), None).member == OPERATOR_ID
-    assert log_keys(center.state) == (center.founding.log_key, body.log_key)
+    assert log_keys(center.state.charter, center.state.successions) == (center.founding.log_key, body.log_key)
 
 
 def test_signatures_stand_right_after_the_log_that_they_are_about_and_after_each_other(center):
