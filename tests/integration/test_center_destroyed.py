@@ -1,16 +1,21 @@
 """The center's host is destroyed in the middle of a run, and a member takes over from its own mirror."""
 
 import contextlib
+import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from serai.agent.session import read_charter
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
 from serai.aggregation.codec import Decoder, Encoder
 from serai.aggregation.state import current_round, divergence
-from serai.cli.audits import released_rounds
+from serai.cli.audits import audit_published, released_rounds
 from serai.errors import SeraiError
 from serai.kernel.envelope import parse_envelope
 from serai.recipes.registry import build
@@ -21,6 +26,7 @@ from serai.training.tensors import digest_model
 PARAMS = {"features": "3", "damping": "0.1"}
 MEMBERS = ("almaty", "bern", "cusco", "dakar", "lima")
 ROUNDS = 12
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "audit_log.py"
 
 
 def table(seed, count):
@@ -82,6 +88,15 @@ def test_a_member_takes_over_in_one_command_and_the_run_ends_with_the_same_bits(
         (succession,) = state.charter.successions
         assert succession.members == {"almaty", "bern", "cusco", "dakar"}
         assert succession.body.size >= len(kept)
+
+        # Both auditors follow the succession, each by what it reads in the log.
+        bloc.wait_until(lambda _: bloc.session("lima").center.health().witnessed > succession.since)
+        charter = read_charter(load_settings(bloc.folder / "bern"))
+        assert audit_published(bloc.url, charter).genesis == state.charter.genesis
+        command = [sys.executable, TOOL, bloc.url, "--genesis", state.charter.genesis, "--json"]
+        said = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        assert said["ok"], said
+        assert said["origin"] == succession.body.log_key.partition("+")[0]
 
         # A restart finds the successor by itself.
         bloc.kill("lima")
