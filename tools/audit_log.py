@@ -157,6 +157,7 @@ class Statements:
     founders: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
     seen: set[bytes] = field(default_factory=set)
+    appointed: dict[str, set[str]] = field(default_factory=dict)  # who has signed each appointment of a successor
 
     def add(self, index: int, entry: bytes) -> None:
         """Check one entry."""
@@ -179,6 +180,8 @@ class Statements:
             raise FailedAudit(f"entry {index} ({kind}): the signature of {member} does not hold")
         if kind == "charter.adopt" and role == "root":
             self.founders.add(member)
+        if kind == "operator.appoint" and role == "delegate" and statement["predicate"]["size"] <= index:
+            self.appoint(statement["predicate"], member)
         if kind == "proposal.open" and statement["predicate"].get("accession"):
             self.learn(statement["predicate"]["accession"])
         self.kinds["said twice" if sha256(signed) in self.seen else kind] += 1
@@ -193,6 +196,15 @@ class Statements:
             self.genesis, self.charter = digest, charter
             for member in [*charter["members"], {"id": "operator", "keys": {"operator": [charter["operator"]]}}]:
                 self.learn(member)
+
+    def appoint(self, body: dict[str, Any], member: str) -> None:
+        """Take another log key once as many founders as make a quorum have signed for it."""
+        said = json.dumps([body[name] for name in ("log_key", "operator", "url", "size", "root")])
+        signers = self.appointed.setdefault(said, set())
+        signers |= {member} & self.founders
+        if len(signers) >= (len(self.founders) + self.charter.get("faulty", 0)) // 2 + 1:
+            self.charter = {**self.charter, "log_key": body["log_key"]}
+            self.learn({"id": "operator", "keys": {"operator": [body["operator"]]}})
 
     def learn(self, member: dict[str, Any]) -> None:
         """Learn a member's keys."""

@@ -38,6 +38,7 @@ from serai.charter import state as charter
 from serai.charter import statements as charter_statements
 from serai.charter.agreements import AgreementText, Life
 from serai.charter.state import CharterState
+from serai.charter.succession import log_keys
 from serai.errors import Malformed, SeraiError, Unverified
 from serai.hub import rules as hub_rules
 from serai.hub import state as hub
@@ -51,8 +52,9 @@ from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.ledger import statements as ledger_statements
+from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
-from serai.ledger.note import parse_vkey
+from serai.ledger.note import NoteKeyKind, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.programme import rules as programme_rules
 from serai.programme import state as programme
@@ -80,8 +82,10 @@ class State:
     Attributes:
         size: number of entries folded in.
         time_ms: log time: the median member timestamp of the last ``clock``.
+        frontier: the right edge of their tree, so that a statement about the log so far can be judged.
         seen: index of each effective statement by its id.
         void: why the entry at an index has no effect.
+        attested: digests of the state at a size, by that size and by the member whose zone found it.
         speakers: id of the key that signed the effective statement at an index.
         disputed: the same, of statements that a key made which was revoked from before then.
 
@@ -89,6 +93,7 @@ class State:
 
     size: int = 0
     time_ms: int = 0
+    frontier: Frontier = field(default_factory=Frontier)
     charter: CharterState = field(default_factory=CharterState)
     zones: ZonesState = field(default_factory=ZonesState)
     runs: RunsState = field(default_factory=RunsState)
@@ -98,6 +103,7 @@ class State:
     programme: ProgrammeState = field(default_factory=ProgrammeState)
     seen: Map[Digest, int] = field(default_factory=Map)
     void: Map[int, Denied] = field(default_factory=Map)
+    attested: Map[int, Map[MemberId, Digest]] = field(default_factory=Map)
     speakers: Map[int, KeyId] = field(default_factory=Map)
     disputed: Map[int, KeyId] = field(default_factory=Map)
 
@@ -117,19 +123,20 @@ def replay(entries: Iterable[bytes]) -> State:
 
 def advance(state: State, entry: bytes) -> State:
     """The state after one more entry; a void entry only takes its place and its reason."""
-    at = state.now
+    at, frontier = state.now, state.frontier.append(leaf_hash(entry))
     settled = charter.settle(state.charter, at)  # what time alone has decided, mostly nothing
     if settled is not state.charter:
         state = _disown(replace(state, charter=settled), state.charter, at)
     said = recognise(state, entry)
     verdict = said if isinstance(said, Denied) else judge(state, said, at)
     if isinstance(verdict, Denied):
-        return replace(state, size=state.size + 1, void=state.void.set(at.index, verdict))
+        return replace(state, size=state.size + 1, frontier=frontier, void=state.void.set(at.index, verdict))
     assert not isinstance(said, Denied)
     after = _disown(apply(state, said, at), state.charter, at)
     return replace(
         after,
         size=state.size + 1,
+        frontier=frontier,
         seen=after.seen.set(said.id, at.index),
         speakers=after.speakers.set(at.index, said.key),
     )
@@ -174,7 +181,9 @@ def judge(state: State, said: Said[Any], at: Instant) -> Verdict:
 def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdict:
     match room:
         case Room.CHARTER:
-            return _judge_terms(said) or charter_rules.judge(state.charter, said, at)
+            return _judge_terms(said) or _judge_successor(state, said) or charter_rules.judge(state.charter, said, at)
+        case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
+            return _judge_attest(state, said.body, said.member, at)
         case Room.LEDGER:
             return _judge_clock(state, said.body, at)
         case Room.ZONES:
@@ -201,6 +210,9 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
     match _ROOMS[said.body.KIND]:
         case Room.CHARTER:
             return replace(state, charter=charter.apply(state.charter, said, at))
+        case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
+            found = state.attested.get(said.body.size, Map()).set(said.member, said.body.digest)
+            return replace(state, attested=state.attested.set(said.body.size, found))
         case Room.LEDGER:
             return replace(state, time_ms=_witnessed(state, said.body).time_ms)
         case Room.ZONES:
@@ -394,6 +406,38 @@ def _judge_terms(said: Said[Any]) -> Denied | None:
     if not isinstance(agreement, AgreementText):
         return None
     return next(iter(judge_forms(agreement.terms, "agreement")), None)
+
+
+def _judge_successor(state: State, said: Said[Any]) -> Denied | None:
+    """A successor's key must be one that can sign its heads, under a name that no log had, after this very history."""
+    body = said.body
+    if not isinstance(body, charter_statements.OperatorAppoint):
+        return None
+    try:
+        key = parse_vkey(body.log_key)
+    except Malformed as error:
+        return Denied("log 10", error.message)
+    if key.kind is not NoteKeyKind.ED25519 or key.public != body.operator:
+        return Denied("log 10", "a successor signs its heads and its statements with one Ed25519 key")
+    assert state.charter.charter is not None, "judge lets no appointment in before the charter is in force"
+    earlier = log_keys(state.charter.charter, state.charter.successions)
+    if key.name in {log_key.partition("+")[0] for log_key in earlier}:
+        return Denied("log 10", f"{key.name} names an earlier log; witnesses know a log by its name, so take a new one")
+    if body.size == state.size and body.root != state.frontier.root().hex():
+        return Denied("log 10", f"the first {body.size} entries have another root than the one that was signed")
+    return None
+
+
+def _judge_attest(state: State, attest: ledger_statements.StateAttest, member: MemberId, at: Instant) -> Verdict:
+    """Whether a digest is right is for each replay to see; this asks that they can be compared, and are said once."""
+    every = ledger_statements.ATTEST_EVERY
+    if not 0 < attest.size <= at.index or attest.size % every:
+        return Denied(
+            "log 11", f"zones compare states at multiples of {every} entries up to here, not at {attest.size}"
+        )
+    if member in state.attested.get(attest.size, Map()):
+        return Denied("log 11", f"{member} has said what it finds after {attest.size} entries")
+    return GRANTED
 
 
 def _judge_clock(state: State, clock: ledger_statements.Clock, at: Instant) -> Verdict:

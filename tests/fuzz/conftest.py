@@ -18,6 +18,7 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     RecoveryObject,
@@ -27,6 +28,8 @@ from serai.hub.statements import Release
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import sign_body
+from serai.ledger.checkpoint import LogSigner
+from serai.ledger.statements import StateAttest
 from serai.programme.items import Item, Kind
 from serai.programme.projects import commitment_of
 from serai.programme.stages import LIFE
@@ -117,8 +120,18 @@ def _speak(bloc):
     recover = RoundRecover(close=run, member="bern", rows=b"r", seeds=b"s", row=b"w", shares={"bern": b"x"})
     cost = PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)
     charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
-    for body in (recover, charge):
+    for body in (recover, charge, StateAttest(size=1024, digest=run)):
         bloc.center.submit(sign_body(body, bloc.signer("bern", Role.ZONE)))
+    root = bloc.state.frontier.root().hex()
+    key = LogSigner("center.example/next", bloc.signer("lima", Role.ROOT))  # one that somebody has, so void as well
+    bloc.center.submit(
+        sign_body(
+            OperatorAppoint(
+                log_key=key.key.encode(), operator=key.signer.public, url="http://x", size=bloc.state.size, root=root
+            ),
+            bloc.signer("bern", Role.DELEGATE),
+        )
+    )
 
 
 def _set_out(bloc):

@@ -25,7 +25,10 @@ from serai.kernel.records import from_json, to_json
 from serai.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from serai.ledger.note import parse_note, parse_signature, parse_vkey
 from serai.ledger.policy import Witnesses, open_witnessed
+from serai.ledger.proof import parse_proof
 from serai.ledger.tiles import encode_bundle, parse_bundle, parse_tile_path, split_tile
+from serai.ledger.trust_policy import parse_policy
+from serai.ledger.witnessing import parse_add_checkpoint
 from serai.state import KINDS, advance, digest_state
 from serai.storage.keyring import Keyring
 from serai.storage.partials import GRID_BYTES, MAX_PIECE_BYTES
@@ -235,6 +238,18 @@ def test_a_bent_note_is_refused_or_still_speaks_of_the_same_head(log, data):
     )
     found = only_ours(open_witnessed, text, key, witnesses)
     assert found is None or found.checkpoint == true.checkpoint
+
+
+@MORE
+@given(
+    st.sampled_from(["", "c2sp.org/tlog-proof@v1\nindex 0\n", "old 0\n", "quorum none\n", "log "]),
+    st.text(max_size=200) | st.text("\n —ab+/=019", max_size=80),
+)
+def test_a_proof_a_policy_or_a_request_to_cosign_is_read_or_refused(start, rest):
+    text = start + rest
+    for read in (parse_proof, parse_policy, parse_add_checkpoint):
+        found = only_ours(read, text)
+        assert found is None or only_ours(read, found.encode()) == found
 
 
 @MORE

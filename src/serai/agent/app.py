@@ -6,6 +6,7 @@ made. Nothing sleeps on a timer: the center holds the question until there is
 news, and the worker wakes with each new view.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,24 +16,24 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from serai.agent.attesting import Attester
+from serai.agent.endpoint import Endpoint, Gossip
+from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror, View
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
-from serai.agent.session import MIRROR_FILE, read_charter
+from serai.agent.session import MIRROR_FILE, dial_center, read_charter
 from serai.agent.settings import ZoneSettings
 from serai.agent.succession import take_up_keys
 from serai.agent.vault import Vault
 from serai.agent.witness import cosign_head
 from serai.agent.zone import Zone
 from serai.errors import SeraiError, Unavailable
-from serai.kernel.keys import Role
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
-from serai.transport.client import HttpCenter
-from serai.transport.connection import Dialing
 
 TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
@@ -57,8 +58,9 @@ def run(settings: ZoneSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     agent = Agent(zone, stop)
-    print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
-    agent.run()
+    with Endpoint(zone).serve(settings.listen) if settings.listen else contextlib.nullcontext():
+        print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
+        agent.run()
     zone.journal.close()
 
 
@@ -72,17 +74,17 @@ def build(settings: ZoneSettings) -> Zone:
     """
     charter = read_charter(settings)
     keys = Keyring(settings.keys_folder)
+    mirror = Mirror(LogStore(settings.home / MIRROR_FILE), charter)
+    center = dial_center(settings, keys, mirror)
     blobs = FileBlobs(settings.home / "blobs")
     blobs.sweep()
     programs = Programs(settings.sandbox, settings.home)
     programs.sweep()
     return Zone(
         settings=settings,
-        center=HttpCenter(
-            settings.center_url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows)
-        ),
+        center=center,
         keys=keys,
-        mirror=Mirror(LogStore(settings.home / MIRROR_FILE), charter),
+        mirror=mirror,
         journal=Journal(settings.home / "journal.sqlite"),
         blobs=blobs,
         vault=Vault(settings),
@@ -90,6 +92,7 @@ def build(settings: ZoneSettings) -> Zone:
         now_ms=lambda: time.time_ns() // 1_000_000,
         random=os.urandom,
         threads=min(_MASK_THREADS, os.cpu_count() or 1),
+        dial=center.at,
     )
 
 
@@ -115,7 +118,9 @@ class Agent:
 
     def _follow(self) -> None:
         follower, patience = Follower(self.zone), Patience(self.stop)
+        gossip = Gossip(self.zone, self.zone.settings.peers)
         while not self.stop.is_set():
+            gossip.ask(is_urgent=patience.is_tried)
             try:
                 follower.step(NEWS_WAIT_S)
                 patience.reset()
@@ -149,6 +154,8 @@ class Follower:
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
         self._cosigned = 0
+        self._attester = Attester(zone)
+        self._successions = 0  # for which this zone has brought the center what it may lack
 
     def step(self, wait_s: float) -> View:
         """Ask for news once, and cosign what it calls for.
@@ -159,7 +166,13 @@ class Follower:
 
         """
         zone = self._zone
+        heir = zone.mirror.heir
+        if heir is not None and follow_heir(zone, heir) is not None:
+            self._cosigned = 0
         before = zone.mirror.view
+        if len(before.state.charter.successions) > self._successions:
+            bring_along(zone, before)
+            self._successions = len(before.state.charter.successions)
         is_behind = before.size > self._cosigned
         # Without something that waits for a quorum, a cosignature is no news.
         witnessed = before.witnessed_size if wanted_witness(zone, before) else before.size
@@ -168,6 +181,7 @@ class Follower:
             _log.info("the new %s key of %s is in use", role, zone.member)
         if view.size == before.size or _needs_witness(before, view):
             self._cosigned = max(self._cosigned, cosign_head(zone, view))
+        self._attester.step(view)
         return view
 
 
@@ -178,6 +192,11 @@ class Patience:
         self._stop = stop
         self._failures = 0
         self._said = ""
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._failures > 0
 
     def reset(self) -> None:
         """It worked."""

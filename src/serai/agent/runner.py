@@ -251,12 +251,16 @@ class Runner:
         if zone.member in this.summed or goes_on(active.prepared.recipe):
             active.keep_memory(this)
         active.go_on(this, model, digest)
-        upload = zone.journal.upload(this.id) if zone.member in this.summed else None
-        if upload is not None:
-            zone.blobs.delete(upload.blob)
-        if this.closed is not None:
-            zone.blobs.delete(this.closed.body.masked_sum)
+        self._drop_blobs(find_round(view.state.rounds, run.id, this.body.number - 1))
         return True
+
+    def _drop_blobs(self, this: Round | None) -> None:
+        """Let go of a round's vectors; the last one's are kept for a successor to the center and for who lags."""
+        upload = None if this is None else self._zone.journal.upload(this.id)
+        if upload is not None:
+            self._zone.blobs.delete(upload.blob)
+        if this is not None and this.closed is not None:
+            self._zone.blobs.delete(this.closed.body.masked_sum)
 
     def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
@@ -311,6 +315,7 @@ class Runner:
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
+        self._drop_blobs(current_round(view.state.rounds, run.id))
         self._forget(run.id)
 
     def _resume(self, run: Run, view: View) -> Active:

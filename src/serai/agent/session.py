@@ -14,7 +14,7 @@ from typing import Final
 from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
-from serai.errors import Misconfigured, Missing, Unavailable
+from serai.errors import Misconfigured, Missing, SeraiError, Unavailable
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import parse_checkpoint
@@ -25,6 +25,7 @@ from serai.storage.log import LogStore, StoredEntry
 from serai.storage.record_files import read_record
 from serai.transport.client import HttpCenter
 from serai.transport.connection import Dialing
+from serai.transport.directed import Directed
 from serai.transport.port import Center
 
 CHARTER_FILE: Final = "charter.json"
@@ -45,7 +46,7 @@ class Session:
         self.keys = Keyring(settings.keys_folder)
 
     @cached_property
-    def center(self) -> Center:
+    def center(self) -> Directed:
         """The center, with requests signed by this member's zone key.
 
         Raises:
@@ -57,8 +58,12 @@ class Session:
                 "not-joined",
                 f"{self.settings.home} has joined no center; run: serai zone join --home {self.settings.home}",
             )
-        dialing = Dialing(flows=self.settings.flows)
-        return HttpCenter(self.settings.center_url, self.keys.signer(Role.ZONE), self.settings.member, dialing)
+        return dial_center(self.settings, self.keys, self.mirror)
+
+    @property
+    def address(self) -> str:
+        """Where the center answers, as far as this zone knows."""
+        return address_of(self.settings, self.mirror)
 
     @cached_property
     def mirror(self) -> Mirror:
@@ -74,6 +79,13 @@ class Session:
             Unverified: what came does not fit what is known.
 
         """
+        heir = self.mirror.heir
+        if heir is not None:
+            try:
+                return self.mirror.succeed(self.center.at(heir.url))
+            except SeraiError:
+                if heir.is_appointed:
+                    raise
         return self.mirror.follow(self.center, self.mirror.view.size, 0)
 
     def state(self) -> State:
@@ -141,6 +153,12 @@ class _Overlay(LogKeeper):
         self._later.extend(item.entry for item in entries)
         self._values.update(values or {})
 
+    def replace(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes]) -> None:
+        assert start <= self.size
+        self._later = [*self._later[: max(0, start - self._known)], *(item.entry for item in entries)]
+        self._known = min(start, self._known)
+        self._values.update(values)
+
     def read(self, start: int, end: int) -> list[bytes]:
         if end > self.size:
             raise Missing("entries-missing", f"expected entries up to {end}, there are {self.size}")
@@ -152,6 +170,21 @@ class _Overlay(LogKeeper):
 
     def put(self, key: str, value: bytes) -> None:
         self._values[key] = value
+
+
+def dial_center(settings: ZoneSettings, keys: Keyring, mirror: Mirror) -> Directed:
+    """The center that the log names, or at first the settings, with requests signed by the member's zone key."""
+
+    def dial(url: str) -> Center:
+        return HttpCenter(url, keys.live_signer(Role.ZONE), settings.member, Dialing(flows=settings.flows))
+
+    return Directed(lambda: address_of(settings, mirror), dial)
+
+
+def address_of(settings: ZoneSettings, mirror: Mirror) -> str:
+    """Where the center answers: as the last appointment says, else as the settings do."""
+    successions = mirror.view.state.charter.successions
+    return successions[-1].body.url if successions else settings.center_url
 
 
 def read_charter(settings: ZoneSettings) -> Charter:

@@ -270,6 +270,8 @@ class _ZoneFile:
     genesis: str = ""
     max_staleness_s: int = DEFAULT_MAX_STALENESS_S
     flows: int = 0
+    listen: str = ""
+    peers: tuple[str, ...] = ()
     sandbox: SandboxMode = SandboxMode.PREFERRED
     foreign_code: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
@@ -293,6 +295,8 @@ class ZoneSettings:
         legal: the limits of the law it lives under, as it declares them.
         sandbox: where, within what limits, and with what equipment recipes run.
         flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
+        listen: ``host:port`` where the agent shows its mirror and cosigns for others; nowhere if empty.
+        peers: addresses where other members' agents do.
 
     """
 
@@ -308,6 +312,8 @@ class ZoneSettings:
     datasets: Mapping[str, DatasetSettings]
     sandbox: SandboxSettings = SandboxSettings()
     flows: int = 0
+    listen: str = ""
+    peers: tuple[str, ...] = ()
 
     @property
     def keys_folder(self) -> Path:
@@ -341,6 +347,10 @@ def load_settings(home: Path) -> ZoneSettings:
         raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
     if not 0 <= parsed.flows <= MAX_FLOWS:
         raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
+    if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
+        raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
+    if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
+        raise Misconfigured("settings-value", f"{path}: peers must be http(s)://host:port, got {bad[0]!r}")
     return ZoneSettings(
         home=home,
         member=parsed.member,
@@ -359,6 +369,8 @@ def load_settings(home: Path) -> ZoneSettings:
             equipment=_equipment(parsed, path),
         ),
         flows=parsed.flows,
+        listen=parsed.listen,
+        peers=parsed.peers,
     )
 
 

@@ -43,6 +43,7 @@ class Zone:
         now_ms: the zone's clock, Unix milliseconds.
         random: cryptographic randomness, by number of bytes.
         threads: how many mask and unmask vectors.
+        dial: the center at an address, for one that others appoint.
 
     """
 
@@ -57,6 +58,7 @@ class Zone:
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
     threads: int = 1
+    dial: Callable[[str], Center] | None = None
 
     @property
     def member(self) -> MemberId:

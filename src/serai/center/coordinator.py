@@ -31,6 +31,7 @@ from serai.aggregation.state import (
     current_round,
     divergence,
     fewest,
+    find_round,
     finished_rounds,
     stage_of,
 )
@@ -40,7 +41,7 @@ from serai.center.replay import Replay
 from serai.center.sequencer import Sequencer
 from serai.charter.state import next_deadline_ms
 from serai.errors import SeraiError
-from serai.kernel.ids import Digest
+from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Signer
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.note import parse_note
@@ -95,6 +96,7 @@ class Coordinator:
         self._arrivals = Arrivals()
         self._clocked = ""
         self._timed: tuple[str, int] = ("", 0)
+        self._lacks_blobs = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -115,6 +117,7 @@ class Coordinator:
         state = self._duty.replay.current()
         if not state.charter.in_force:
             return []
+        self._lacks_blobs = False
         due = [body for run in state.runs.plans.values() for body in self._due_in(run, state)]
         clock = self._due_clock(state)
         return [sign_body(body, self._duty.operator) for body in ([clock, *due] if clock else due)]
@@ -145,7 +148,9 @@ class Coordinator:
                 continue
             deadline = self.next_deadline_ms()
             now_ms = self._duty.now_ms()
-            self._bell.wait(None if deadline is None else max(deadline + _SECOND_MS - now_ms, _SECOND_MS) / 1000)
+            wait_s = None if deadline is None else max(deadline + _SECOND_MS - now_ms, _SECOND_MS) / 1000
+            # A blob that members bring to a successor rings no bell.
+            self._bell.wait(_RETRY_S if self._lacks_blobs else wait_s)
 
     def _due_in(self, run: Run, state: State) -> Iterator[Body]:
         if run.id in self._over:
@@ -165,10 +170,12 @@ class Coordinator:
                 yield self._opening(job, state, None)
             return
         self._arrivals.watch(this, self._duty.now_ms())
+        for last in (find_round(state.rounds, run.id, this.body.number - 1), this):
+            self._mend(job, last)
         stage = stage_of(job, this, state.now)
         if stage in {Stage.FINISHED, Stage.FAILED} and len(job.keys) >= fewest(job):
             yield self._opening(job, state, this)
-        elif stage is Stage.OPEN and _may_close(job, this, state):
+        elif stage is Stage.OPEN and _may_close(job, this, state) and self._has_uploads(this):
             yield self._closing(job.at(this.done), this)
 
     def _end(self, run: Digest) -> None:
@@ -187,13 +194,27 @@ class Coordinator:
         )
 
     def _closing(self, job: Job, this: Round) -> RoundClose:
-        uploads = {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
-        readers = [_reader(self._duty.blobs, job.codec, blob) for blob in uploads.values()]
+        return RoundClose(open=this.id, uploads=_summed(this), masked_sum=self._add_up(job, this))
+
+    def _add_up(self, job: Job, this: Round) -> Digest:
+        readers = [_reader(self._duty.blobs, job.codec, blob) for blob in _summed(this).values()]
         with self._duty.blobs.writer() as writer:
             for chunk in sum_chunks(job.codec, readers, self._duty.threads):
                 writer.write(chunk)
-            masked_sum = writer.commit()
-        return RoundClose(open=this.id, uploads=uploads, masked_sum=masked_sum)
+            return writer.commit()
+
+    def _mend(self, job: Job, this: Round | None) -> None:
+        """Add up again what the center before this one had added up, for members that have not read it."""
+        if this is None or this.closed is None or len(this.results) == len(this.body.participants):
+            return
+        if not self._duty.blobs.has(this.closed.body.masked_sum) and self._has_uploads(this):
+            self._add_up(job.at(this.done), this)
+
+    def _has_uploads(self, this: Round) -> bool:
+        """Whether all uploads are here; a successor waits for the members to bring them."""
+        is_here = all(self._duty.blobs.has(blob) for blob in _summed(this).values())
+        self._lacks_blobs |= not is_here
+        return is_here
 
     def _due_clock(self, state: State) -> Clock | None:
         """A clock if log time has not begun, or a deadline lies between it and now."""
@@ -239,6 +260,13 @@ class Coordinator:
             times = count_members(parse_note(note), self._duty.replay.witnesses().keys).values()
             self._timed = (note, median_time_ms(times))
         return self._timed[1]
+
+
+def _summed(this: Round) -> dict[MemberId, Digest]:
+    """The uploads in a round's sum; before the close, all there are."""
+    if this.closed is not None:
+        return {MemberId(member): blob for member, blob in sorted(this.closed.body.uploads.items())}
+    return {member: this.uploads[member].body.blob for member in sorted(this.uploads)}
 
 
 def _reader(blobs: BlobStore, codec: Codec, blob: Digest) -> ReadChunk:

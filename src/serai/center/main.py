@@ -39,18 +39,23 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
     settings = dataclasses.replace(
         settings, host=settings.host if host is None else host, port=settings.port if port is None else port
     )
-    replay = Replay(_read_charter(settings))
+    founding = read_record(Charter, settings.folder / CHARTER_FILE)
+    replay = Replay(founding)
 
     def background(parts: CenterParts) -> Sequence[BackgroundPart]:
-        return [_coordinator(settings, parts, replay)]
+        return [_coordinator(settings, parts, founding, replay)]
 
     run(settings, replay, background)
 
 
-def _coordinator(settings: CenterSettings, parts: CenterParts, replay: Replay) -> Coordinator:
+def _coordinator(settings: CenterSettings, parts: CenterParts, founding: Charter, replay: Replay) -> Coordinator:
     log, blobs = parts.sequencer, parts.blobs
     replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
-    replay.current()  # a long log is read before the first request waits for it
+    state = replay.current()  # a long log is read before the first request waits for it
+    successions = state.charter.successions
+    origin = successions[-1].body.log_key.partition("+")[0] if successions else founding.origin
+    if origin != settings.origin:
+        raise Misconfigured("charter-origin", f"the members' center is {origin}, and not {settings.origin}")
     coordinator = Coordinator(
         Duty(
             log=log,
@@ -67,11 +72,3 @@ def _coordinator(settings: CenterSettings, parts: CenterParts, replay: Replay) -
 
 def _has(blobs: FileBlobs, blob: Digest, size_bytes: int) -> bool:
     return blobs.has(blob) and blobs.size(blob) == size_bytes
-
-
-def _read_charter(settings: CenterSettings) -> Charter:
-    path = settings.folder / CHARTER_FILE
-    charter = read_record(Charter, path)
-    if charter.origin != settings.origin:
-        raise Misconfigured("charter-origin", f"{path} is the charter of {charter.origin}, not of {settings.origin}")
-    return charter

@@ -10,6 +10,7 @@
 | `agreement.withdraw` | a party; suspension is no obstacle                                        |
 | `member.accede`      | the invited member's root key                                             |
 | `member.withdraw`    | a member; suspension is no obstacle                                       |
+| `operator.appoint`   | good standing; right after the log that it names and its other signatures |
 
 Nothing but the clock is allowed before every founder has signed the charter.
 """
@@ -42,6 +43,7 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     Recovery,
@@ -49,7 +51,7 @@ from serai.charter.statements import (
     StandingChange,
 )
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.keys import Role
+from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
@@ -88,7 +90,7 @@ def judge(state: CharterState, said: Said[Any], at: Instant) -> Verdict:
             return _judge_accede(state, accession, said.member)
         case MemberWithdraw():
             return GRANTED
-        case MemberRotate() | KeyRevoke() | RecoveryObject():
+        case MemberRotate() | KeyRevoke() | RecoveryObject() | OperatorAppoint():
             return _judge_key_change(state, said, at)
         case other:
             raise AssertionError(f"expected a statement of the charter room, got {other!r}")
@@ -388,6 +390,8 @@ def _judge_key_change(state: CharterState, said: Said[Any], at: Instant) -> Verd
             return _judge_rotate(state, body, said)
         case KeyRevoke() as body:
             return _judge_revoke(state, body, said.member, at)
+        case OperatorAppoint() as body:
+            return _judge_appoint(state, body, said.member, at)
         case body:
             return _judge_objection(state, body, said.member)
 
@@ -425,4 +429,21 @@ def _judge_objection(state: CharterState, body: RecoveryObject, member: MemberId
         return Denied(KEYS, f"no decision {body.proposal[:12]} gives {member} new keys")
     if found.stage is not RecoveryStage.COOLING:
         return Denied(KEYS, f"the recovery of {member}'s keys is {found.stage} already")
+    return GRANTED
+
+
+def _judge_appoint(state: CharterState, body: OperatorAppoint, member: MemberId, at: Instant) -> Verdict:
+    right = _judge_right(state, member)
+    if isinstance(right, Denied):
+        return right
+    gathering = state.appointing if state.appointing and state.appointing.body == body else None
+    place = body.size if gathering is None else gathering.next_index
+    if at.index != place:
+        return Denied(
+            "articles.operations", f"this signature stands at index {place}, right after what it is about, or nowhere"
+        )
+    if gathering is not None and member in gathering.members:
+        return Denied("articles.operations", f"{member} has signed this appointment already")
+    if key_id(body.operator) in state.keys:
+        return Denied("articles.operations", "a successor has a key of its own, which nobody had before")
     return GRANTED

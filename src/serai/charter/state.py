@@ -42,11 +42,13 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     RecoveryObject,
     StandingChange,
 )
+from serai.charter.succession import Appointing, Succession, is_carried, with_operator, with_signer
 from serai.errors import Missing
 from serai.kernel.ids import Digest, KeyId, MemberId
 from serai.kernel.keys import Role, key_id
@@ -78,6 +80,8 @@ class CharterState:
         agenda: the proposals still open, with their deadline and log index.
         due_ms: the earliest deadline on the agenda, or end of a cooling-off.
         agreements: by id.
+        appointing: an appointment of a successor to the center that lacks signatures.
+        successions: the completed ones, in order.
 
     """
 
@@ -97,6 +101,8 @@ class CharterState:
     agenda: Map[Digest, tuple[int, int]] = field(default_factory=Map)
     due_ms: int | None = None
     agreements: Map[Digest, Agreement] = field(default_factory=Map)
+    appointing: Appointing | None = None
+    successions: tuple[Succession, ...] = ()
 
     @property
     def in_force(self) -> bool:
@@ -286,6 +292,14 @@ def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
             return _with_standing(state, said.member, Standing.GOOD, at)
         case MemberWithdraw():
             return _with_standing(state, said.member, Standing.WITHDRAWN, at)
+        case MemberRotate() | KeyRevoke() | RecoveryObject() | OperatorAppoint():
+            return _change_keys(state, said, at)
+        case other:
+            raise AssertionError(f"expected a statement of the charter room, got {other!r}")
+
+
+def _change_keys(state: CharterState, said: Said[Any], at: Instant) -> CharterState:
+    match said.body:
         case MemberRotate() as body:
             return _with_keys(state, next_record(state.members[body.member], body), at.index + 1)
         case KeyRevoke(key=key, from_index=start, reason=reason):
@@ -293,8 +307,8 @@ def _take_effect(state: CharterState, said: Said[Any], at: Instant) -> CharterSt
             return replace(state, keys=keys, disputes=(*state.disputes, dispute))
         case RecoveryObject(proposal=proposal):
             return _with_recovery(state, replace(state.recoveries[proposal], stage=RecoveryStage.OBJECTED))
-        case other:
-            raise AssertionError(f"expected a statement of the charter room, got {other!r}")
+        case body:
+            return _appoint(state, body, said.member, at)
 
 
 def disown(state: CharterState, indices: Collection[int], at: Instant) -> CharterState:
@@ -555,6 +569,18 @@ def _with_standing(state: CharterState, member: MemberId, standing: Standing, at
         if proposal in state.agenda:  # one that was decided by an earlier turn of this loop is off it
             state = _advance(state, state.proposals[proposal], at)
     return state
+
+
+def _appoint(state: CharterState, body: OperatorAppoint, member: MemberId, at: Instant) -> CharterState:
+    assert state.charter is not None
+    gathered = with_signer(state.appointing, body, member)
+    voters = {name: _voter(state.charter, state.members[name]) for name in _good(state)}
+    if not is_carried(state.charter, voters, gathered.members, (len(witness_keys(state)), witness_faults(state))):
+        return replace(state, appointing=gathered)
+    charter, keys = with_operator(state.charter, state.keys, body, at.index + 1)
+    done = Succession(body=body, members=gathered.members, before=state.charter.log_key, since=at.index + 1)
+    state = replace(state, charter=charter, version=state.version + 1, keys=keys)
+    return replace(state, appointing=None, successions=(*state.successions, done))
 
 
 def _recount(state: CharterState, agreement: Agreement, at: Instant) -> CharterState:

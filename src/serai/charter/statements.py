@@ -234,6 +234,30 @@ class RecoveryObject:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAppoint:
+    """A member appoints who keeps the log from some size on; enough of them make a succession.
+
+    Attributes:
+        log_key: the successor's verifier key (C2SP signed-note vkey); its name is the
+            successor log's origin and no earlier log's.
+        operator: the successor's raw Ed25519 public key.
+        url: where it answers.
+        size: how many entries it takes over.
+        root: their RFC 6962 root, hex.
+
+    """
+
+    KIND: ClassVar[str] = "operator.appoint"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE})
+
+    log_key: str
+    operator: bytes
+    url: str
+    size: int
+    root: Digest
+
+
 STATEMENTS: tuple[type[Body], ...] = (
     CharterAdopt,
     ProposalOpen,
@@ -246,4 +270,5 @@ STATEMENTS: tuple[type[Body], ...] = (
     MemberRotate,
     KeyRevoke,
     RecoveryObject,
+    OperatorAppoint,
 )

@@ -1,11 +1,7 @@
 """Audits that any member can run: the whole published log, or every sum of a run, bit for bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
-
-import urllib3
-from urllib3.exceptions import HTTPError
 
 from serai.agent.session import Session
 from serai.aggregation.audit import ReadBlob, verify_round
@@ -15,17 +11,16 @@ from serai.charter.constitution import Charter, genesis_of
 from serai.charter.state import witness_faults, witness_keys
 from serai.charter.statements import CharterAdopt
 from serai.cli.reading import read_line
-from serai.errors import Missing, Unavailable, Unverified
+from serai.errors import Unverified
 from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
-from serai.ledger.note import parse_vkey
+from serai.ledger.note import NoteKey, parse_vkey
 from serai.ledger.policy import Witnesses
+from serai.ledger.statements import ATTEST_EVERY
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
 from serai.training.state import form_of
-
-MAX_FILE_BYTES: Final = 20 * 2**20  # an entry bundle of 256 entries of 64 KiB, and some room
-TIMEOUT_S: Final = 30.0
+from serai.transport.published import PublicFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +33,8 @@ class LogAudit:
         root: of the Merkle tree, hex.
         witnesses: members whose cosignatures hold.
         state: digest of what the log adds up to; members compare it.
+        attested: how many times a zone has said what this audit finds as well.
+        disagreeing: zones that found something else, and after how many entries.
         genesis: digest of the founding charter.
 
     """
@@ -47,6 +44,8 @@ class LogAudit:
     root: str
     witnesses: tuple[MemberId, ...]
     state: Digest
+    attested: int
+    disagreeing: tuple[tuple[MemberId, int], ...]
     genesis: Digest
 
 
@@ -56,42 +55,6 @@ class RoundAudit:
 
     number: int
     members: tuple[MemberId, ...]
-
-
-class PublicFiles:
-    """The published files of a center, by path.
-
-    Args:
-        url: where the center answers.
-
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_S)
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a published file.
-
-        Raises:
-            Missing: there is no such file.
-            Unavailable: nobody answers, or with another failure.
-
-        """
-        address = f"{self._url}/{path}"
-        try:
-            answer = self._pool.request("GET", address, preload_content=False)
-            data = answer.read(MAX_FILE_BYTES)
-            answer.release_conn()
-        except HTTPError as error:
-            raise Unavailable(
-                "center-unreachable", f"no center answers at {address}: is it running, and is this the right address?"
-            ) from error
-        if answer.status == 404:
-            raise Missing("file-missing", f"the center publishes no {path}")
-        if answer.status != 200:
-            raise Unavailable("center-failing", f"the center answers {answer.status} for {address}; try again later")
-        return data
 
 
 def founding_charter(url: str) -> Charter:
@@ -127,7 +90,7 @@ def read_published(url: str) -> tuple[State, list[bytes]]:
         entries.append(entry)
         state = advance(state, entry)
 
-    audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
+    audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
     return state, entries
 
 
@@ -142,24 +105,46 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
         Unverified: something does not hold; the message says what.
 
     """
-    state = State()
+    state, marked = State(), dict[int, State]()
 
     def receive(_index: int, entry: bytes) -> None:
         nonlocal state
         state = advance(state, entry)
+        if state.size % ATTEST_EVERY == 0:
+            marked[state.size] = state  # shares all but the latest changes with its neighbours
 
-    witnessed = audit_log(PublicFiles(url).read, parse_vkey(charter.log_key), lambda: _witnesses(state), receive)
+    witnessed = audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
     genesis = genesis_of(charter)
     if state.charter.genesis != genesis:
         raise Unverified("log-genesis", f"the log was founded on {state.charter.genesis}, and not on {genesis}")
+    attested, disagreeing = _compare(state, marked)
     return LogAudit(
         entries=witnessed.checkpoint.size,
         void=len(state.void),
         root=witnessed.checkpoint.root.hex(),
         witnesses=tuple(sorted(witnessed.times_s)),
         state=digest_state(state),
+        attested=attested,
+        disagreeing=disagreeing,
         genesis=genesis,
     )
+
+
+def _compare(state: State, marked: Mapping[int, State]) -> tuple[int, tuple[tuple[MemberId, int], ...]]:
+    """How many attests agree with this replay, and which do not."""
+    agreeing, disagreeing = 0, list[tuple[MemberId, int]]()
+    for size in sorted(state.attested):
+        digest = digest_state(marked[size])
+        for member, found in sorted(state.attested[size].items()):
+            agreeing += found == digest
+            disagreeing += [] if found == digest else [(member, size)]
+    return agreeing, tuple(disagreeing)
+
+
+def _log_key(state: State, charter: Charter) -> NoteKey:
+    """The key of the log after the last entry: the founders', or that of the successor that members appointed."""
+    successions = state.charter.successions
+    return parse_vkey(successions[-1].body.log_key if successions else charter.log_key)
 
 
 def _witnesses(state: State) -> Witnesses:

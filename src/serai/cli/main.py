@@ -11,7 +11,11 @@ from serai.errors import SeraiError
 
 _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "center": (
-        {"init": "serai.cli.verbs.center:init", "start": "serai.cli.verbs.center:start"},
+        {
+            "init": "serai.cli.verbs.center:init",
+            "start": "serai.cli.verbs.center:start",
+            "adopt": "serai.cli.verbs.handover:adopt",
+        },
         "Found and run a center, which orders what members say.",
     ),
     "charter": (
@@ -47,7 +51,8 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         {
             verb: f"serai.cli.verbs.zone:{verb}"
             for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")
-        },
+        }
+        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
     "keys": (
@@ -75,7 +80,6 @@ _VERBS: Final[Mapping[str, str]] = {
     "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",
     "watch": "serai.cli.verbs.watch:watch",
-    "log": "serai.cli.verbs.look:log",
     "explain": "serai.cli.verbs.look:explain",
     "audit": "serai.cli.verbs.look:audit",
     "demo": "serai.cli.verbs.demo:demo",
@@ -88,12 +92,19 @@ class VerbGroup(click.Group):
 
     Args:
         places: ``module:name`` of each verb, by the name people type.
+        default: the verb that is meant where none is named; "" for none.
 
     """
 
-    def __init__(self, name: str, places: Mapping[str, str], **settings: Any) -> None:
-        super().__init__(name, **settings)
+    def __init__(self, name: str, places: Mapping[str, str], *, default: str = "", **settings: Any) -> None:
+        super().__init__(name, no_args_is_help=not default, **settings)
         self._places = places
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default verb before options that name none."""
+        is_verb = bool(args) and (args[0] in self.list_commands(ctx) or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if is_verb or not self._default else [self._default, *args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order of a first day's work."""
@@ -129,6 +140,19 @@ main = _Main(
     _VERBS,
     help="An AI cooperation center that no member has to trust.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+main.add_command(
+    VerbGroup(
+        "log",
+        {"show": "serai.cli.verbs.look:log"}
+        | {
+            verb: f"serai.cli.verbs.ledger:{verb}"
+            for verb in ("bundle", "take", "proof", "verify", "policy", "evidence")
+        }
+        | {"exit": "serai.cli.verbs.ledger:exit_"},
+        help="Show the log, carry it by hand, prove what is in it.",
+        default="show",
+    )
 )
 main = click.version_option(serai.__version__, prog_name="serai", message="%(prog)s %(version)s")(main)
 for _name, (_places, _help) in _GROUPS.items():

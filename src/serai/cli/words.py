@@ -15,6 +15,7 @@ from serai.charter.statements import (
     MemberAccede,
     MemberRotate,
     MemberWithdraw,
+    OperatorAppoint,
     ProposalOpen,
     ProposalWithdraw,
     RecoveryObject,
@@ -23,7 +24,7 @@ from serai.cli.output import count, short
 from serai.hub.statements import Release
 from serai.kernel.keys import key_id
 from serai.kernel.statement import Body
-from serai.ledger.statements import Clock
+from serai.ledger.statements import Clock, StateAttest
 from serai.programme.statements import (
     PlanAdd,
     PlanDecide,
@@ -121,11 +122,15 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     AgreementSign: lambda body: f"signs agreement {short(body.agreement)}",
     AgreementWithdraw: lambda body: f"leaves agreement {short(body.agreement)}{_because(body.reason)}",
     MemberAccede: lambda body: f"accedes to the charter by {short(body.accession)}",
+    OperatorAppoint: lambda body: (
+        f"appoints {body.log_key.partition('+')[0]} at {body.url} to go on with the log from entry {body.size}"
+    ),
     MemberWithdraw: lambda body: f"leaves the center{_because(body.reason)}",
     MemberRotate: _rotation,
     KeyRevoke: lambda body: f"revokes key {short(body.key)} from entry {body.from_index} on{_because(body.reason)}",
     RecoveryObject: lambda body: f"objects to the recovery {short(body.proposal)}{_because(body.reason)}",
     Clock: _clock,
+    StateAttest: lambda body: f"finds state {short(body.digest)} after the first {body.size} entries",
     Offer: lambda body: f"offers {body.title}: {count(body.rows, 'row')}, {count(len(body.columns), 'column')}",
     OfferWithdraw: lambda body: f"takes back offer {short(body.offer)}",
     Grant: lambda body: f"grants offer {short(body.offer)} to agreement {short(body.agreement)}",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from serai.errors import Malformed, Unverified
-from serai.ledger.checkpoint import open_checkpoint
+from serai.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import leaf_hash
 from serai.ledger.note import NoteKey, parse_note
@@ -13,7 +13,7 @@ from serai.ledger.tiles import ENTRIES, TILE_WIDTH, PathReader, Tile, TileEdge, 
 
 def audit_log(
     read: PathReader,
-    key: NoteKey,
+    key: NoteKey | Callable[[], NoteKey],
     witnesses: Witnesses | Callable[[], Witnesses],
     receive: Callable[[int, bytes], None] | None = None,
 ) -> Witnessed:
@@ -25,8 +25,8 @@ def audit_log(
     Args:
         read: gives the published files by path.
         key: the log's key.
-        witnesses: whose cosignatures count; or what tells it once every entry was
-            received, where the entries themselves say who the witnesses are.
+        witnesses: whose cosignatures count. For both: or what tells it once every entry
+            was received, where the entries themselves say so.
         receive: called with index and bytes of each entry, before its root is confirmed.
 
     Returns:
@@ -40,7 +40,7 @@ def audit_log(
 
     """
     note = parse_note(_text(read("checkpoint")))
-    checkpoint = open_checkpoint(note, key)
+    checkpoint = open_checkpoint(note, key) if isinstance(key, NoteKey) else parse_checkpoint(note.text)
     times_s = require_quorum(note, witnesses) if isinstance(witnesses, Witnesses) else None
     size = checkpoint.size
     frontier, edge = Frontier(), TileEdge()
@@ -56,6 +56,8 @@ def audit_log(
     _compare(_partial_tiles(edge), read)
     if frontier.root() != checkpoint.root:
         raise Unverified("log-root", f"the {size} published entries do not have the root that was signed")
+    if not isinstance(key, NoteKey):
+        open_checkpoint(note, key())
     if not isinstance(witnesses, Witnesses):
         times_s = require_quorum(note, witnesses())
     assert times_s is not None

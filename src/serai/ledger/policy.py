@@ -8,34 +8,11 @@ witness (compare CVE-2026-49834, where a threshold was met by one log alone).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from serai.errors import Misconfigured, Unverified
+from serai.errors import Unverified
 from serai.kernel.ids import MemberId
+from serai.kernel.quorum import quorum
 from serai.ledger.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, witness_key
 from serai.ledger.note import Note, NoteKey, parse_note
-
-
-def quorum(members: int, faulty: int | None = None) -> int:
-    """How many of ``members`` witnesses must have cosigned.
-
-    Any two quorums share at least one honest witness, so no two forks can both
-    have one: q = floor((n + f) / 2) + 1.
-
-    Args:
-        members: number of witnesses, n.
-        faulty: how many of them may lie, f; by default the most that still
-            leaves a quorum of honest ones, floor((n - 1) / 3).
-
-    Raises:
-        Misconfigured: so many may lie that the honest alone make no quorum.
-
-    """
-    f = (members - 1) // 3 if faulty is None else faulty
-    needed = (members + f) // 2 + 1
-    if f < 0 or needed > members - f:
-        raise Misconfigured(
-            "witness-quorum", f"{members} witnesses cannot bear {f} faulty ones; name at least {3 * max(f, 0) + 1}"
-        )
-    return needed
 
 
 @dataclass(frozen=True, slots=True)

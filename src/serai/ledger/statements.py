@@ -1,10 +1,13 @@
-"""What the center says about time: cosigned checkpoints, logged so that every replay reads the same clock."""
+"""Statements about the log itself: its time, and what its replays add up to."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
+
+ATTEST_EVERY: Final = 1024  # entries between two sizes at which zones compare what their replays add up to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,4 +25,21 @@ class Clock:
     checkpoint: str
 
 
-STATEMENTS: tuple[type[Body], ...] = (Clock,)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateAttest:
+    """What a zone's replay of the first entries adds up to; zones that find different things have a bug, or are lied to.
+
+    Attributes:
+        size: how many entries; a multiple of ``ATTEST_EVERY``, so that zones speak of the same.
+        digest: ``serai.state.digest_state`` of what they add up to.
+
+    """
+
+    KIND: ClassVar[str] = "state.attest"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    size: int
+    digest: Digest
+
+
+STATEMENTS: tuple[type[Body], ...] = (Clock, StateAttest)

@@ -1,7 +1,8 @@
 """The log's entries in SQLite: one durable transaction for each batch.
 
 Theory of operation. The table holds one row for each entry, at its index; rows
-are only ever added. The index is the primary key, so if two processes ever
+are only ever added, but for those of a mirror that no quorum witnessed and a successor
+center left out. The index is the primary key, so if two processes ever
 wrote to one log, the second one's transaction fails as a whole: a fork cannot
 be stored. Small values that must change together with the entries (the signed
 checkpoint) go into the same transaction. SQLite runs in write-ahead mode with
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, func, select
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, delete, func, select
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.sqlite import insert as upsert_into
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
@@ -120,6 +121,30 @@ class LogStore:
                 raise Conflict("log-moved", f"expected entries from index {size}, got them from {start}; fetch again")
             _insert(connection, start, entries)
             _put(connection, values or {})
+
+    def replace(self, start: int, entries: Sequence[StoredEntry], values: Mapping[str, bytes]) -> None:
+        """Put entries in the place of all from an index on, and set values.
+
+        For a mirror whose log a successor continues from before its end; a log of
+        one's own only grows.
+
+        Args:
+            start: index of the first one, at most the size of this store.
+            entries: as fetched.
+            values: set in the same transaction.
+
+        Raises:
+            Conflict: this store ends before ``start``.
+            Unavailable: the disk is full or another process holds the database.
+
+        """
+        with _translated(), self._engine.begin() as connection:
+            connection.execute(delete(_entries).where(_entries.c.position >= start))
+            size = _size(connection)
+            if start != size:
+                raise Conflict("log-moved", f"expected entries from index {size}, got them from {start}; fetch again")
+            _insert(connection, start, entries)
+            _put(connection, values)
 
     def read(self, start: int, end: int) -> list[bytes]:
         """Read the entries from ``start`` up to, not including, ``end``.

@@ -13,7 +13,17 @@ from typing import Final
 
 from serai.errors import Missing, Unavailable
 from serai.ledger.merkle import leaf_hash
-from serai.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileEdge, encode_bundle
+from serai.ledger.tiles import (
+    ENTRIES,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Tile,
+    TileEdge,
+    encode_bundle,
+    read_bundle,
+    read_tile,
+    tile_of,
+)
 
 CHECKPOINT: Final = "checkpoint"
 _STEP: Final = 16 * TILE_WIDTH  # entries held in memory while files catch up; a multiple of the tile width
@@ -67,6 +77,35 @@ class TileFiles:
         """
         try:
             self._write(CHECKPOINT, note.encode())
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def show(self, size: int, note: str) -> None:
+        """Show the checkpoint of a size that was published by the way: with the partial tiles that end there.
+
+        Raises:
+            Missing: fewer entries are published.
+            Unavailable: the files cannot be written.
+
+        """
+        for level in range(ENTRIES, size.bit_length() // TILE_HEIGHT + 1):
+            width = (size >> (TILE_HEIGHT * max(level, 0))) % TILE_WIDTH
+            if width:
+                tile = Tile(level, size >> (TILE_HEIGHT * (max(level, 0) + 1)), width)
+                wider = tile_of(level, tile.index, self._edge.size)
+                parts = read_bundle(wider, self.read) if level == ENTRIES else read_tile(wider, self.read)
+                self.put(tile.path(), encode_bundle(parts[:width]) if level == ENTRIES else b"".join(parts[:width]))
+        self.announce(note)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file by its path below the folder.
+
+        Raises:
+            Unavailable: it cannot be written.
+
+        """
+        try:
+            self._write(name, data)
         except OSError as error:
             raise _unwritable(error) from error
 

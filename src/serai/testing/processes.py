@@ -12,6 +12,7 @@ nothing outlives the ``with``.
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import IO, Any, ClassVar, Final, Self
 
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
@@ -53,6 +54,7 @@ class ProcessBloc:
 
     Attributes:
         host: where the center listens.
+        center: the name of the present one; ``adopt`` puts another in its place.
 
     """
 
@@ -65,6 +67,7 @@ class ProcessBloc:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._sessions: dict[str, Session] = {}
         self.url = ""
+        self.center = "center"
 
     def __enter__(self) -> Self:
         """Found the center and start everybody."""
@@ -88,7 +91,7 @@ class ProcessBloc:
 
     def start(self, name: str) -> None:
         """Start the center, or a member's agent, and wait until it says that it is ready."""
-        if name == "center":
+        if name == self.center:
             port = self.url.rsplit(":", 1)[-1] if self.url else "0"
             command = ["center", "start", "--home", str(self.folder / name), "--port", port]
         else:
@@ -103,12 +106,55 @@ class ProcessBloc:
             words = process.stdout.readline().split()
         if words[:1] != ["ready"]:
             raise Unavailable("process-not-ready", f"{name} did not start; see {self.folder / name}.log")
-        if name == "center":
+        if name == self.center:
             self.url = words[1]
+
+    def adopt(self, name: str, member: str, signers: Sequence[str]) -> None:
+        """Let a member raise a center in place of the one there was, and others appoint it; returns once it answers."""
+        with socket.create_server((self.host, 0)) as trial:
+            port = trial.getsockname()[1]
+        command = ["center", "adopt", "--home", self._home(name), "--zone", self._home(member)]
+        with (self.folder / f"{name}.log").open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(  # noqa: S603  # our own program, with arguments from a test
+                [*self.program(self.center), *command, "--host", self.host, "--port", str(port)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._processes[name] = process
+        self.center = name
+        assert process.stdout is not None
+        with process.stdout:
+            self._expect(name, process.stdout, "appointment")
+            url = f"http://{self.host}:{port}"
+            with ThreadPoolExecutor(len(signers)) as pool:
+                list(pool.map(lambda signer: self._appoint(signer, url), signers))
+            self.url = self._expect(name, process.stdout, "ready")
+        self.forget_sessions()  # they began with entries that may have been left out
+
+    def _appoint(self, signer: str, url: str) -> None:
+        _run([*self.program(signer), "zone", "appoint", url, "--home", self._home(signer)])
+
+    def follow(self, member: str) -> None:
+        """Tell a member that signed no appointment where the successor is."""
+        _run([*self.program(member), "zone", "follow", self.url, "--home", self._home(member)])
+
+    def forget_sessions(self) -> None:
+        """Look anew at what the members' agents have."""
+        self._sessions.clear()
+
+    def _expect(self, name: str, lines: IO[str], word: str) -> str:
+        for _ in range(1000):  # a process that ends has no more lines
+            words = lines.readline().split()
+            if words[:1] == [word]:
+                return words[1]
+            if not words:
+                break
+        raise Unavailable("process-not-ready", f"{name} did not say {word!r}; see {self.folder / name}.log")
 
     def program(self, name: str) -> list[str]:
         """How the center's or a member's processes are started; a subclass may put them elsewhere."""
-        assert name == "center" or name in self._data
+        assert name == self.center or name in self._data
         return [sys.executable, "-m", "serai"]
 
     def center_url(self, _member: str) -> str:

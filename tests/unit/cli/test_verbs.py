@@ -26,8 +26,11 @@ def verbs(command=main, path=()):
 
 def test_the_verbs_of_a_first_day_are_all_there():
     assert {" ".join(path) for path, _ in verbs()} == {
-        *("center init", "center start"),
-        *(f"zone {verb}" for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")),
+        *("center init", "center start", "center adopt"),
+        *(
+            f"zone {verb}"
+            for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume", "appoint", "follow")
+        ),
         *(f"keys {verb}" for verb in ("new", "sign", "submit", "message", "attach", "list", "disputed", "check")),
         *(f"keys request {what}" for what in ("rotate", "revoke", "object", "adopt", "accede", "leave")),
         *(f"recipe {verb}" for verb in ("pack", "approve", "base", "adapters")),
@@ -44,7 +47,8 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "input",
             "release",
             "watch",
-            "log",
+            "log show",
+            *(f"log {verb}" for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "exit")),
             "explain",
             "audit",
             "demo",

@@ -185,3 +185,16 @@ def test_foreign_tools_can_read_the_table(store, tmp_path):
     connection.close()
 
     assert rows == [(0, digest_of(b"a"), b"a")]
+
+
+def test_a_mirror_gives_up_the_end_of_its_log_for_another_all_at_once(store):
+    store.mirror(0, stored(b"a", b"b", b"c"), {"checkpoint": b"three"})
+
+    store.replace(1, stored(b"x", b"y", b"z"), {"checkpoint": b"four"})
+    assert store.read(0, store.size) == [b"a", b"x", b"y", b"z"]
+    assert store.find(digest_of(b"b")) is None
+    assert store.get("checkpoint") == b"four"
+
+    with pytest.raises(Conflict, match="expected entries from index 4"):
+        store.replace(5, stored(b"too late"), {"checkpoint": b"never"})
+    assert (store.size, store.get("checkpoint")) == (4, b"four")

@@ -90,3 +90,16 @@ def test_a_folder_that_cannot_be_written_is_unavailable_and_caught_up_later(tmp_
     TileFiles(tmp_path / "fresh").publish(read, 300, "three hundred")
     fresh = content(tmp_path / "fresh")
     assert {path: data for path, data in content(tmp_path / "www").items() if path in fresh} == fresh
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(300, 1), (300, 255), (300, 256), (600, 300), (70_000, 65_537), (70_000, 66_000)]
+)
+def test_a_smaller_checkpoint_is_shown_with_the_tiles_that_end_there(tmp_path, size, shown):
+    files, exact = TileFiles(tmp_path / "files"), TileFiles(tmp_path / "exact")
+    files.publish(read, size, f"size {size}")
+    files.show(shown, f"size {shown}")
+    exact.publish(read, shown, f"size {shown}")
+    found = content(tmp_path / "files")
+    expected = content(tmp_path / "exact")
+    assert {path: found.get(path) for path in expected} == expected

@@ -70,28 +70,35 @@ def audit(home: Path | None, center: str | None, run: str | None, *, as_json: bo
         return
     if home is not None:
         settings = load_settings(home)
-        url, charter = settings.center_url, read_record(Charter, settings.home / CHARTER_FILE)
+        url, charter = Session(settings).address, read_record(Charter, settings.home / CHARTER_FILE)
         trust = "the charter that this zone pinned"
     elif center is not None:
         url, charter, trust = center, founding_charter(center), "the charter in the log itself: compare its digest"
     else:
         raise Misconfigured("audit-source", "whose log? give --home with a zone's folder, or --center with an address")
     found = audit_published(url, charter)
+    alarms = [f"{member} after {size} entries" for member, size in found.disagreeing]
     text = (
         f"Everything holds: {count(found.entries, 'entry', 'entries')}, {found.void} of them void.\n"
         f"root       {found.root}\nwitnesses  {', '.join(found.witnesses)}\nstate      {found.state}\n"
-        f"genesis    {found.genesis} ({trust})"
+        f"genesis    {found.genesis} ({trust})\n"
+        f"attested   {count(found.attested, 'time')} by zones that found the same"
+        + (f"\nALARM      other states were found by {', '.join(alarms)}: compare versions of serai" if alarms else "")
     )
     value = {
-        "ok": True,
+        "ok": not alarms,
         "entries": found.entries,
         "void": found.void,
         "root": found.root,
         "witnesses": list(found.witnesses),
         "state": found.state,
+        "attested": found.attested,
+        "disagreeing": [{"member": member, "size": size} for member, size in found.disagreeing],
         "genesis": found.genesis,
     }
     emit(value, text, as_json=as_json)
+    if alarms:
+        raise SystemExit(1)
 
 
 def _audit_run(session: Session, prefix: str, *, as_json: bool) -> None:
