@@ -16,7 +16,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
 from serai.ledger.note import NoteKey, parse_vkey
 from serai.ledger.policy import Witnesses
-from serai.ledger.statements import ATTEST_EVERY
+from serai.ledger.statements import is_compared
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
 from serai.training.state import form_of
@@ -110,7 +110,7 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
     def receive(_index: int, entry: bytes) -> None:
         nonlocal state
         state = advance(state, entry)
-        if state.size % ATTEST_EVERY == 0:
+        if is_compared(state.size):
             marked[state.size] = state  # shares all but the latest changes with its neighbours
 
     witnessed = audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
