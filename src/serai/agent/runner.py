@@ -11,15 +11,16 @@ from dataclasses import replace
 from typing import Final
 
 from serai.agent.active import Active
-from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, may_metrics_out
+from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
 from serai.agent.reports import Reports
+from serai.agent.retention import Retention
 from serai.agent.rounds import (
     key_name,
     mask_vector,
@@ -66,7 +67,8 @@ class Runner:
         self._active: dict[Digest, Active] = {}
         self._over: set[Digest] = set()
         self._troubles: dict[Digest, str] = {}
-        self._reports = Reports(zone.settings.home, zone.member)
+        self._retention = Retention(zone)
+        self._reports = Reports(zone.settings.home, zone.member, self._retention.has_forgotten)
 
     @property
     def has_trouble(self) -> bool:
@@ -80,9 +82,11 @@ class Runner:
             Unavailable: the center does not answer; call again when it does.
 
         """
+        self._forget_in_time(view)  # a duty, whether or not anything may run
         if view.halt or self._zone.settings.is_stopped:
             return
-        for run in view.state.runs.plans.values():
+        # In the order of the log: where not all can be joined, every zone joins the same.
+        for run in sorted(view.state.runs.plans.values(), key=lambda run: run.at.index):
             if run.id in self._over or self._zone.member not in run.plan.offers:
                 continue
             try:
@@ -94,10 +98,15 @@ class Runner:
                 self._tell_trouble(run, error)
         self._reports.write(view)
 
+    def _forget_in_time(self, view: View) -> None:
+        for run in self._retention.due(view, self._over):
+            self._let_go(run.id)
+            self._retention.forget(run, view)
+
     def _work_on(self, run: Run, view: View) -> None:
         zone = self._zone
         if run.cancelled or divergence(view.state.rounds, run.id):
-            self._forget(run.id)
+            self._let_go(run.id)
         elif zone.member not in run.keys:
             if zone.member not in run.declines:
                 self._answer(run, view)
@@ -118,13 +127,16 @@ class Runner:
         decision = admit_run(zone, run, view)
         if decision.allowed:
             key = zone.keys.agreement(key_name(run.id)).public
-            zone.say_once(f"answer {run.id}", "join", lambda: RunJoin(plan=run.id, agg_key=key))
+            zone.say_once(answer_topic(run.id), JOIN, lambda: RunJoin(plan=run.id, agg_key=key))
         elif not is_only_waiting(decision):
             reasons = reasons_of(decision)
-            zone.say_once(f"answer {run.id}", "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
+            zone.say_once(answer_topic(run.id), "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
 
     def _advance(self, run: Run, job: Job, view: View) -> None:
         active = self._active.get(run.id)
+        if active is None and self._retention.has_forgotten(run.id):
+            self._over.add(run.id)
+            return
         if active is None or active.is_torn:
             active = self._resume(run, view)
         rounds = view.state.rounds
@@ -201,11 +213,13 @@ class Runner:
                 f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
                 "guard 11",
             )
+        let_work(zone, run, view, active.prepared)
         ahead = active.ahead(view.state.rounds)
         context = active.context(this, active.memory if ahead is None else ahead.take())
         context = replace(context, sent=active.became(view.state.rounds))
         active.watch.begin(None if ahead is None else ahead.ended_s)
-        vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
+        with active.working():
+            vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
         let_vector_out(zone, run, view, active.prepared, (vector.shape[0], job.length))
@@ -282,8 +296,10 @@ class Runner:
         recipe, data = active.prepared.recipe, active.prepared.data
         active.wait_ahead()
         if active.loss is None or active.loss[0] != active.digest:
-            active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
-        counts = dict(recipe.evaluate(model, data))
+            with active.working():
+                active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
+        with active.working():
+            counts = dict(recipe.evaluate(model, data))
         if not may_metrics_out(self._zone, run, view, active.prepared, counts):
             return False  # one bit that hangs on rows leaves like the counts that it was made of, or not at all
         loss = held_back_loss(counts)
@@ -311,12 +327,14 @@ class Runner:
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
             (run.id, active.digest), {}
         ):
-            counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
+            let_work(zone, run, view, active.prepared)
+            with active.working():
+                counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
         self._drop_blobs(current_round(view.state.rounds, run.id))
-        self._forget(run.id)
+        self._let_go(run.id)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""
@@ -345,7 +363,7 @@ class Runner:
         self._active[run.id] = active
         return active
 
-    def _forget(self, run: Digest) -> None:
+    def _let_go(self, run: Digest) -> None:
         active = self._active.pop(run, None)
         if active is not None:
             active.close()

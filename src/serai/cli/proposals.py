@@ -34,11 +34,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from serai.agent.toml_files import dates_as_text
 from serai.charter.agreements import AgreementText, Clause, Term
 from serai.charter.constitution import CharterChange
 from serai.charter.members import MemberRecord
 from serai.charter.statements import AgreementChange, ProposalOpen, Recovery, StandingChange
-from serai.cli.moments import dates_as_text, unix_ms
+from serai.cli.moments import unix_ms
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
