@@ -135,12 +135,14 @@ class Resolved:
         terms: every term that holds.
         places: jurisdictions of other members.
         instruments: in log time.
+        profile: the profile's file, if there is one.
 
     """
 
     terms: tuple[Term, ...] = ()
     places: Mapping[MemberId, str] = field(default_factory=dict)
     instruments: tuple[Instrument, ...] = ()
+    profile: Path | None = None
 
 
 def read_profile(path: Path) -> Profile:
@@ -160,13 +162,15 @@ def resolve(rules: Rules, home: Path) -> Resolved:
         Misconfigured: as ``read_profile``.
 
     """
-    profile = read_profile(home / Path(rules.profile).expanduser()) if rules.profile is not None else None
+    path = None if rules.profile is None else home / Path(rules.profile).expanduser()
+    profile = None if path is None else read_profile(path)
     notes = (*rules.instruments, *(profile.instruments if profile else ()))
     placed = {**(profile.members if profile else {}), **rules.members}
     return Resolved(
         terms=(*rules.terms, *(profile.limits if profile else ())),
         places={MemberId(name): place for name, place in placed.items()},
         instruments=tuple(note.instrument for note in notes),
+        profile=path,
     )
 
 

@@ -275,6 +275,7 @@ class ZoneSettings:
         legal: the limits of the law it lives under, as it declares them.
         places: jurisdictions of members, as this member's people see them; its own is among them.
         instruments: legal instruments that it holds for sending outputs abroad.
+        profiles: the files that policy and legal limits were read from, beside ``zone.toml``.
         retention_days: days after a run by which what it derived from the data is deleted here; None keeps it.
         sandbox: where, within what limits, and with what equipment recipes run.
         flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
@@ -299,6 +300,7 @@ class ZoneSettings:
     peers: tuple[str, ...] = ()
     places: Mapping[MemberId, str] = field(default_factory=dict)
     instruments: tuple[Instrument, ...] = ()
+    profiles: tuple[Path, ...] = ()
     retention_days: int | None = None
 
     @property
@@ -362,6 +364,7 @@ def load_settings(home: Path) -> ZoneSettings:
         peers=parsed.peers,
         places={**policy.places, **legal.places, parsed.member: parsed.jurisdiction},
         instruments=(*policy.instruments, *legal.instruments),
+        profiles=tuple(found.profile for found in (policy, legal) if found.profile is not None),
         retention_days=parsed.retention_days,
     )
 

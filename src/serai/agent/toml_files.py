@@ -79,11 +79,10 @@ def dates_as_text(value: Any) -> Any:
     return [dates_as_text(item) for item in value] if isinstance(value, list) else value
 
 
-def find_line(text: str, name: str, number: int) -> int | None:
-    """The line of the ``number``-th term of some name, counted from 0; None if it is written in an unusual way."""
+def find_lines(text: str, name: str) -> list[int]:
+    """The lines that name some term."""
     wanted = re.compile(rf"""\bname["']?\s*=\s*["']{re.escape(name)}["']""")
-    lines = [index for index, line in enumerate(text.splitlines(), 1) if wanted.search(line)]
-    return lines[number] if number < len(lines) else None
+    return [index for index, line in enumerate(text.splitlines(), 1) if wanted.search(line)]
 
 
 def _line_of(text: str, message: str) -> int | None:

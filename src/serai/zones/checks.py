@@ -14,6 +14,7 @@ from serai.zones.forms import Reason, listed
 PARTIES: Final = "parties"  # in `recipients`: whoever is a party of the cited agreement
 PUBLIC: Final = "public"  # in `recipients`: everybody
 
+_SUBJECTS: Final = "number of subjects (no column of the dataset tells)"
 _HOUR_MS: Final = 3_600_000
 _NO_TIME: Final = "log time (no clock is in the log yet)"
 
@@ -159,8 +160,15 @@ def check_dp(limit: PrivacyCost, facts: JobFacts, _at: Instant) -> Reason:
 def check_min_subjects(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about so many subjects."""
     if facts.subjects is None:
-        return f"{missing('number of subjects')}; the dataset's settings name no column of subjects"
+        return missing(_SUBJECTS)
     return None if facts.subjects >= least else f"needs at least {least} subjects, the rows are about {facts.subjects}"
+
+
+def check_max_subjects(most: int, facts: JobFacts, _at: Instant) -> Reason:
+    """The rows are about no more subjects."""
+    if facts.subjects is None:
+        return missing(_SUBJECTS)
+    return None if facts.subjects <= most else f"allows {most} subjects, the rows are about {facts.subjects}"
 
 
 def check_hours(allowed: tuple[int, int], _facts: JobFacts, at: Instant) -> Reason:

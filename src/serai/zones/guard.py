@@ -59,7 +59,7 @@ from serai.zones.policy import (
 )
 
 TRANSFER_TERMS: Final = frozenset(
-    {"residency", "min_cohort", "min_subjects", "recipients", "output_to", "transfer_basis"}
+    {"residency", "min_cohort", "min_subjects", "max_subjects", "recipients", "output_to", "transfer_basis"}
 )
 APPROVAL_TERMS: Final = frozenset({"approvals"})
 HOUR_TERMS: Final = frozenset({"hours", "embargo_until_ms"})

@@ -26,6 +26,7 @@ term                      value            holds when
 ``dp``                    unit, epsilon,   noise hides each record, or each member, and this run alone
                           delta            costs no more; all runs together: ``budgets``
 ``min_subjects``          subjects         the rows are about so many subjects, by the table's subject column
+``max_subjects``          subjects         they are about no more
 ``hours``                 hours, UTC       log time is in that part of the day; ``22-06`` runs over midnight
 ``embargo_until_ms``      Unix ms          log time has come to it
 ``compute_cap_s``         seconds          the run's program has worked less than that in this zone
@@ -127,6 +128,7 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "max_uses": TermRule(forms.count_form, checks.check_max_uses),
     "dp": TermRule(forms.dp_form, checks.check_dp, forms.parse_dp),
     "min_subjects": TermRule(forms.count_form, checks.check_min_subjects),
+    "max_subjects": TermRule(forms.count_form, checks.check_max_subjects),
     "hours": TermRule(forms.hours_form, checks.check_hours, forms.parse_hours),
     "embargo_until_ms": TermRule(forms.count_form, checks.check_embargo),
     "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),

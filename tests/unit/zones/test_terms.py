@@ -53,6 +53,7 @@ HOLDS = [
     ("max_uses", 5),
     ("dp", ("record", "2.5", "1e-6")),
     ("min_subjects", 80),
+    ("max_subjects", 80),
     ("hours", "00-01"),
     ("hours", "22-06"),
     ("embargo_until_ms", 1_000),
@@ -75,6 +76,7 @@ FAILS = [
     ("max_uses", 4, "4 already used"),
     ("dp", ("record", "2.499999", "1e-6"), "alone costs epsilon 2.5"),
     ("min_subjects", 81, "about 80"),
+    ("max_subjects", 79, "about 80"),
     ("hours", "01-24", "allows the hours 01-24 UTC, log time is 1000 ms"),
     ("embargo_until_ms", 1_001, "nothing before 1001 ms, log time is 1000 ms"),
     ("compute_cap_s", 59, "has worked 59 s"),
@@ -131,6 +133,7 @@ NEEDS = {
     "max_uses": "uses",
     "dp": "privacy",
     "min_subjects": "subjects",
+    "max_subjects": "subjects",
     "compute_cap_s": "worked_s",
 }
 
