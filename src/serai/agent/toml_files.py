@@ -32,10 +32,9 @@ def read_toml(cls: type[T], path: Path, hint: str) -> T:
     text = read_text(path, hint)
     try:
         values = tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of many digits and a very deep list are errors of their own
+    except RecursionError:
+        raise Misconfigured("settings-toml", f"{path} is not valid TOML: its values are nested too deeply") from None
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
         raise Misconfigured("settings-toml", f"{path} is not valid TOML: {error}") from error
     try:
         return from_json(cls, dates_as_text(values))
