@@ -266,7 +266,8 @@ class Runner:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
         zone, active = self._zone, self._active[run.id]
         with active.watch.exchanging():
-            if zone.member in this.summed and active.checked != this.id:
+            is_checked = active.checked == this.id or zone.member in this.results
+            if zone.member in this.summed and not is_checked:
                 check_sum(zone, job, this)
         model, total_digest = take_step(active, job, this)
         digest = digest_model(model)
