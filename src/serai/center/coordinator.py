@@ -23,6 +23,7 @@ from serai.aggregation.codec import Codec
 from serai.aggregation.exchange import ReadChunk, sum_chunks
 from serai.aggregation.job import Job
 from serai.aggregation.ring import CHUNK_VALUES
+from serai.aggregation.rules import find_participants
 from serai.aggregation.state import (
     Round,
     Stage,
@@ -166,15 +167,15 @@ class Coordinator:
             return
         this = current_round(state.rounds, run.id)
         if this is None:
-            if _is_answered(run, state) and len(job.keys) >= fewest(job):
-                yield self._opening(job, state, None)
+            if _is_answered(run, state):
+                yield from self._opening(job, state, None)
             return
         self._arrivals.watch(this, self._duty.now_ms())
         for last in (find_round(state.rounds, run.id, this.body.number - 1), this):
             self._mend(job, last)
         stage = stage_of(job, this, state.now)
-        if stage in {Stage.FINISHED, Stage.FAILED} and len(job.keys) >= fewest(job):
-            yield self._opening(job, state, this)
+        if stage in {Stage.FINISHED, Stage.FAILED}:
+            yield from self._opening(job, state, this)
         elif stage is Stage.OPEN and _may_close(job, this, state) and self._has_uploads(this):
             yield self._closing(job.at(this.done), this)
 
@@ -182,9 +183,11 @@ class Coordinator:
         self._over.add(run)
         self._arrivals.forget(run)
 
-    def _opening(self, job: Job, state: State, before: Round | None) -> RoundOpen:
-        participants = tuple(sorted(job.keys))
-        return RoundOpen(
+    def _opening(self, job: Job, state: State, before: Round | None) -> Iterator[RoundOpen]:
+        participants = find_participants(job, state.rounds)
+        if not participants:
+            return
+        yield RoundOpen(
             run=job.run,
             number=before.body.number + 1 if before else 0,
             model=agreed_model(state.rounds, job),
