@@ -23,6 +23,7 @@ from serai.agent.reports import Reports
 from serai.agent.rounds import (
     key_name,
     mask_vector,
+    may_release,
     release,
     say_result,
     send_upload,
@@ -154,7 +155,7 @@ class Runner:
         if this.closed is None:
             if zone.member not in this.uploads:
                 self._upload(run, job, this, view)
-        elif self._may_release(this, view):
+        elif may_release(zone, this, view.witnessed_size):
             active = self._active[run.id]
             privacy_of(zone, run, view).charge(this)
             with active.watch.exchanging():
@@ -167,12 +168,6 @@ class Runner:
         elif zone.member in this.releases:
             bound = Jobs(view.state, view.state.now)[run.id].at(this.done)
             recover_all(zone, job, this, lost_members(bound, this, view.state.now))
-
-    def _may_release(self, this: Round, view: View) -> bool:
-        """Whether this member's release is due, and a quorum has witnessed the close that it is for."""
-        member = self._zone.member
-        is_due = this.closed is not None and member in this.summed and member not in this.releases
-        return is_due and this.closed is not None and view.witnessed_size > this.closed.at.index
 
     def _upload(self, run: Run, job: Job, this: Round, view: View) -> None:
         zone, active = self._zone, self._active[run.id]
