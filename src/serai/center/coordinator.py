@@ -10,7 +10,8 @@ its place. After a crash it looks again and goes on.
 Time is what members' cosignatures prove, so the coordinator cannot move it
 either: when a deadline has passed on its own clock it logs the newest witnessed
 checkpoint as a ``clock``; the entry makes the members cosign anew, and the next
-``clock`` then carries a time beyond the deadline.
+``clock`` then carries a time beyond the deadline. If it does not, the center's
+clock is ahead of the members', and it waits for as long as theirs lacks.
 """
 
 import logging
@@ -97,6 +98,7 @@ class Coordinator:
         self._arrivals = Arrivals()
         self._clocked = ""
         self._timed: tuple[str, int] = ("", 0)
+        self._asked = (0, 0)  # for which deadline members were asked the time, and when to ask again
         self._lacks_blobs = False
         self._thread: threading.Thread | None = None
 
@@ -225,10 +227,26 @@ class Coordinator:
         if not note or note == self._clocked:
             return None
         passed = [time_ms for time_ms in self._deadlines(state) if time_ms + _SECOND_MS <= self._duty.now_ms()]
-        if state.time_ms and not passed:
+        if state.time_ms and (not passed or self._is_ahead(min(passed))):
             return None
         self._clocked = note
         return self._clock()
+
+    def _is_ahead(self, deadline_ms: int) -> bool:
+        """Whether members were asked for the time after a deadline, said an earlier one, and it is not yet time to ask again.
+
+        Each ``clock`` makes them cosign anew, so a center whose own clock is ahead would fill the log with them.
+        """
+        said_ms, now_ms = self._witnessed_ms(), self._duty.now_ms()
+        asked_ms, until_ms = self._asked
+        if asked_ms == deadline_ms and said_ms is not None and said_ms < deadline_ms:
+            if not until_ms:
+                self._asked = deadline_ms, now_ms + deadline_ms - said_ms
+                return True
+            if now_ms < until_ms:
+                return True
+        self._asked = deadline_ms, 0
+        return False
 
     def _clock(self) -> Clock:
         return Clock(checkpoint=self._witnessed_note())
