@@ -59,7 +59,9 @@ def test_signatures_of_keys_that_are_not_known_are_ignored(log, signer):
     both = log.sign(5, root_of(LEAVES[:5]))
     other = LogSigner("other.example/log", signer(2)).sign(5, root_of(LEAVES[:5])).partition("\n\n")[2]
     note = parse_note(both + other)
-    assert Asker(log).say(AddCheckpoint(0, (), note).encode().encode()) == Checkpoint(log.origin, 5, root_of(LEAVES[:5]))
+    assert Asker(log).say(AddCheckpoint(0, (), note).encode().encode()) == Checkpoint(
+        log.origin, 5, root_of(LEAVES[:5])
+    )
 
 
 def test_400_for_an_old_size_beyond_the_checkpoint_and_for_another_form(log):
@@ -77,6 +79,10 @@ def test_404_for_a_log_that_is_not_known_whatever_else_is_wrong(log, signer):
 
 def test_403_where_the_logs_key_has_not_signed(log, signer):
     assert Asker(log).ask(5, log=LogSigner(log.origin, signer(2))).status == 403
+    body, lines = log.sign(5, root_of(LEAVES[:5])).split("\n\n")
+    for_another = log.sign(6, root_of(LEAVES[:6])).split("\n\n")[1]
+    for spoilt in (for_another, for_another + lines, lines + for_another):  # a known key's signature that fails
+        assert Asker(log).say(f"old 0\n\n{body}\n\n{spoilt}".encode()).status == 403
 
 
 @pytest.mark.parametrize(
