@@ -6,6 +6,7 @@ import pytest
 
 from serai.agent.bundles import HEAD, TileSource
 from serai.agent.endpoint import Endpoint, Gossip
+from serai.agent.handover import bring_along
 from serai.agent.mirror import Heir, Mirror, name_heir
 from serai.agent.witness import add_checkpoint, cosign_head
 from serai.charter.statements import MemberWithdraw, OperatorAppoint
@@ -214,3 +215,26 @@ def test_who_has_signed_an_appointment_cosigns_no_more_of_the_old_log(bloc):
     assert add_checkpoint(zone, asked.encode().encode()).status == 503
     name_heir(store, None)
     assert zone.mirror.heir is None
+
+
+def test_who_lags_in_the_last_round_can_end_it_where_the_center_has_lost_every_blob(make_bloc):
+    story = make_bloc()
+    bloc = story.bloc
+    run = bloc.train(bloc.agree(), "newton", 1, {"features": "3"})
+    story.step_until(lambda: story.round(run) and story.round(run).is_released)
+    lima = bloc.members["lima"]
+    lima.is_up = False
+    bloc.settle()
+    this = story.round(run)
+    assert set(this.results) == {"bern", "oslo"}
+    assert story.final(run) is not None
+    lost = {this.closed.body.masked_sum, *(upload.body.blob for upload in this.uploads.values())}
+    for blob in lost:
+        bloc.center_parts.blobs.delete(blob)
+    bloc.restart_center()  # as a successor would begin
+    for name in bloc.members:
+        bring_along(bloc.members[name].zone, bloc.members[name].zone.mirror.view)
+    bloc.members["lima"].is_up = True
+    bloc.settle()
+    assert "lima" in story.round(run).results
+    assert not any(bloc.members["bern"].zone.blobs.has(blob) for blob in lost), "what nobody needs is dropped"

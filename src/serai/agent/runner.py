@@ -66,6 +66,7 @@ class Runner:
         self._zone = zone
         self._active: dict[Digest, Active] = {}
         self._over: set[Digest] = set()
+        self._lagged: set[Digest] = set()  # runs that are over here, and not yet for some other member
         self._troubles: dict[Digest, str] = {}
         self._reports = Reports(zone.settings.home, zone.member)
 
@@ -83,6 +84,8 @@ class Runner:
         """
         if view.halt or self._zone.settings.is_stopped:
             return
+        for run_id in tuple(self._lagged):
+            self._drop_last(run_id, view)
         for run in view.state.runs.plans.values():
             if run.id in self._over or self._zone.member not in run.plan.offers:
                 continue
@@ -257,6 +260,13 @@ class Runner:
         if this is not None and this.closed is not None:
             self._zone.blobs.delete(this.closed.body.masked_sum)
 
+    def _drop_last(self, run: Digest, view: View) -> None:
+        """Let go of a finished run's last vectors once no member may need them of a successor to the center."""
+        this = current_round(view.state.rounds, run)
+        if this is not None and len(this.results) == len(this.body.participants):
+            self._drop_blobs(this)
+            self._lagged.discard(run)
+
     def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
         zone, active = self._zone, self._active[run.id]
@@ -310,7 +320,8 @@ class Runner:
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
-        self._drop_blobs(current_round(view.state.rounds, run.id))
+        self._lagged.add(run.id)
+        self._drop_last(run.id, view)
         self._forget(run.id)
 
     def _resume(self, run: Run, view: View) -> Active:

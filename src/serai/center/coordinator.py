@@ -164,10 +164,12 @@ class Coordinator:
         job = Jobs(state, state.now).get(run.id)
         if job is None:
             return
-        if finished_rounds(state.rounds, job) >= job.rounds:
-            self._end(run.id)
-            return
         this = current_round(state.rounds, run.id)
+        if finished_rounds(state.rounds, job) >= job.rounds:
+            self._mend(job, this)
+            if this is None or len(this.results) == len(this.body.participants):
+                self._end(run.id)
+            return
         if this is None:
             if _is_answered(run, state):
                 yield from self._opening(job, state, None)
