@@ -35,7 +35,7 @@ from serai.aggregation.state import (
     final_model,
     lost_members,
 )
-from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundStatement
+from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundStatement, RoundUpload
 from serai.kernel.ids import Digest, KeyId, MemberId, digest_of
 from serai.kernel.keys import Role
 from serai.kernel.quorum import quorum
@@ -217,7 +217,7 @@ class Model:
         if not self.lies.is_honest:
             for name in sorted(world.said):
                 said = self._statements[name]
-                if getattr(said.body, "open", None) == this.id and hasattr(said.body, "blob"):
+                if isinstance(said.body, RoundUpload) and said.body.open == this.id:
                     blobs.setdefault(said.member, said.body.blob)
         for named in _subsets(blobs, len(this.uploads) if self.lies.is_honest else 1):
             masked_sum = self.zones.masked_sum(tuple(blobs[member] for member in named))
