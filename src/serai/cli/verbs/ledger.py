@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -113,12 +114,13 @@ def proof(home: Path, entry: int, out: Path, *, as_json: bool) -> None:
 @click.option(
     "--policy", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="Whom to believe."
 )
+@click.option("--max-age-s", type=click.IntRange(1), help="Count cosignatures of the last so many seconds only.")
 @json_option
-def verify(file: Path, entry: Path, policy: Path, *, as_json: bool) -> None:
+def verify(file: Path, entry: Path, policy: Path, max_age_s: int | None, *, as_json: bool) -> None:
     """Check the proof FILE of an entry against a policy, without a center or a zone."""
     found = parse_proof(_text(file))
     found.check(entry.read_bytes())
-    checkpoint, times = parse_policy(_text(policy)).open(found.note)
+    checkpoint, times = parse_policy(_text(policy)).open(found.note, int(time.time()) - max_age_s if max_age_s else 0)
     text = (
         f"Entry {found.index} is in {checkpoint.origin}, of {checkpoint.size} entries, cosigned by {', '.join(times)}."
     )
