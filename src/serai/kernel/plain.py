@@ -200,12 +200,12 @@ class Reader:
         return read
 
     def _union(self, arguments: tuple[Any, ...]) -> Read:
-        options = {form: self.of(argument) for argument in arguments for form in _forms(argument)}
-        if len(options) != sum(len(_forms(argument)) for argument in arguments):
+        options = {_form(argument): self.of(argument) for argument in arguments}
+        if len(options) < len(arguments) or (list in options and any(isinstance(form, tuple) for form in options)):
             raise TypeError(f"values of {arguments} cannot be told apart by their plain form")
 
         def read(value: Any) -> Any:
-            option = options.get(type(value)) or options.get((list, len(value) if type(value) is list else 0))
+            option = options.get((list, len(value)) if type(value) is list else type(value)) or options.get(type(value))
             if option is None:
                 raise _unexpected(" or ".join(str(argument) for argument in arguments), value)
             return option(value)
@@ -213,14 +213,14 @@ class Reader:
         return read
 
 
-def _forms(annotation: Any) -> tuple[Any, ...]:
+def _form(annotation: Any) -> Any:
     """By what a value of a type is known among others: the type of its plain form, of a dataclass with its length."""
-    if annotation in (None, type(None), bool, int):
-        return (annotation or type(None),)
+    if annotation in (type(None), bool, int):
+        return annotation
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return ((list, len(dataclasses.fields(annotation))),)
-    is_text = annotation in (str, bytes) or annotation in _NAMES
-    return (str if is_text or (isinstance(annotation, type) and issubclass(annotation, Enum)) else list,)
+        return list, len(dataclasses.fields(annotation))
+    is_enum = isinstance(annotation, type) and issubclass(annotation, Enum)
+    return str if annotation in (str, bytes) or annotation in _NAMES or is_enum else list
 
 
 def _enum(cls: type[Enum]) -> Read:

@@ -4,10 +4,13 @@ Every entry is signed by the key that would say it and has an effect. Blobs are
 named and not there: a replay asks for none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from serai.agent.mirror import CHECKPOINT, name_of
+from serai.agent.session import MIRROR_FILE
 from serai.aggregation.statements import RoundClose, RoundOpen, RoundRelease, RoundResult, RoundUpload
 from serai.analytics.statements import Evaluation
 from serai.charter.decision import Choice
@@ -20,8 +23,11 @@ from serai.ledger.checkpoint import LogSigner, cosign
 from serai.ledger.statements import Clock
 from serai.programme.items import Item, Kind
 from serai.programme.statements import PlanAdd
-from serai.state import State, advance
+from serai.state import State, advance, replay
+from serai.storage.keyring import Keyring
+from serai.storage.log import LogStore, StoredEntry
 from serai.testing.documents import agreement_text, run_plan
+from serai.testing.processes import ORIGIN
 from serai.training.state import job_of
 from serai.training.statements import RunJoin
 from serai.zones.statements import Approval, Column, Grant, Offer
@@ -150,3 +156,26 @@ class LongLog:
     def _fresh(self, member: MemberId) -> Digest:
         """Some digest of a member's that there was not before."""
         return digest_of(f"{member} {self.state.size}".encode())
+
+
+def lengthen(folder: Path, members: Sequence[str], size: int) -> None:
+    """Go on with the log of a ``ProcessBloc``, in the stores of its center and its first member; none of them runs.
+
+    Args:
+        folder: of the bloc.
+        members: all of them.
+        size: of the log afterwards, at least.
+
+    """
+    stores = [LogStore(folder / "center" / "log.sqlite"), LogStore(folder / members[0] / MIRROR_FILE)]
+    entries = stores[0].read(0, stores[0].size)
+    keys = {name: Keyring(folder / name / "keys") for name in (*members, "center")}
+    log = LogSigner(ORIGIN, keys["center"].signer(Role.OPERATOR))
+    work = LongLog(replay(entries), log, lambda member, role: keys[member].signer(role))
+    work.grow(size - len(entries))
+    note = log.sign(work.state.size, work.state.frontier.root())
+    for store in stores:
+        new = [*entries, *work.entries][store.size :]
+        named = [StoredEntry(name_of(entry), entry) for entry in new]
+        store.mirror(store.size, named, {CHECKPOINT: note.encode()})
+        store.close()
