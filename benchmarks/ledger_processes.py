@@ -124,9 +124,7 @@ def _statements(folder: Path, member: str, count: int) -> list[bytes]:
     made: list[bytes] = []
     for number in range(count):
         name = digest_of(f"{member} {number}".encode())
-        offer = Offer(
-            dataset=name, title="rows", description="", rows=9, columns=columns, jurisdiction="XX", terms=()
-        )
+        offer = Offer(dataset=name, title="rows", description="", rows=9, columns=columns, jurisdiction="XX", terms=())
         made.append(sign_body(offer if number % 2 else Approval(subject=name, comment="seen"), signer))
     return made
 

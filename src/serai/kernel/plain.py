@@ -87,7 +87,7 @@ def from_plain(cls: type[T], value: Json) -> T:
     try:
         found: T = read(value)
     except RecursionError as error:
-        raise Malformed("plain-too-deep", f"expected a {cls.__name__}, got something that nests deeper") from error
+        raise Malformed("plain-form", f"expected a {cls.__name__}, got something that nests deeper") from error
     return found
 
 
@@ -172,7 +172,7 @@ class Reader:
                     raise _unexpected("a key and a value", pair)
                 found[key(pair[0])] = item(pair[1])
             if len(found) != len(value):
-                raise Malformed("plain-duplicate", "a map has one key twice")
+                raise Malformed("plain-form", "a map has one key twice")
             return cls(found)
 
         return read
@@ -181,7 +181,7 @@ class Reader:
         def read(value: Any) -> frozenset[Any]:
             found = frozenset(map(item, _list(value)))
             if len(found) != len(value):
-                raise Malformed("plain-duplicate", "a set has one item twice")
+                raise Malformed("plain-form", "a set has one item twice")
             return found
 
         return read

@@ -29,7 +29,7 @@ from typing import Final
 import cryptography
 
 import serai
-from serai.errors import Malformed, SeraiError, Unverified
+from serai.errors import SeraiError, Unverified
 from serai.kernel.canonical import canonical, parse
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
@@ -41,7 +41,7 @@ MAX_SNAPSHOT_BYTES: Final = 2**30  # two million statements; beyond that a start
 GROWTH: Final = 32  # a snapshot is written again after the log has grown by one part in so many
 _FORMAT: Final = "serai snapshot 1"
 _MAX_HEADER_BYTES: Final = 1024
-_RULES: Final = (
+RULES: Final = (
     "errors.py",
     "kernel",
     "charter",
@@ -146,18 +146,18 @@ class SnapshotFile:
 
     def _opened(self, header: Header, body: bytes, size: int, root_at: Callable[[int], bytes]) -> State:
         if (header.format, header.rules) != (_FORMAT, rules_digest()):
-            raise Unverified("snapshot-rules", "other rules made it than run now")
+            raise Unverified("snapshot-unfit", "other rules made it than run now")
         if header.genesis != self._genesis:
-            raise Unverified("snapshot-genesis", f"it is of the center founded on {header.genesis[:12]}")
+            raise Unverified("snapshot-unfit", f"it is of the center founded on {header.genesis[:12]}")
         if header.state != digest_of(body):
-            raise Unverified("snapshot-digest", "its bytes do not have the digest that they had")
+            raise Unverified("snapshot-unfit", "its bytes do not have the digest that they had")
         if not 0 <= header.size <= size or header.root != root_at(header.size).hex():
             raise Unverified(
-                "snapshot-log", f"the log here does not begin with the {header.size} entries that it is of"
+                "snapshot-unfit", f"the log here does not begin with the {header.size} entries that it is of"
             )
         state = decode_state(body, MAX_SNAPSHOT_BYTES)
         if state.size != header.size or state.frontier.root().hex() != header.root:
-            raise Malformed("snapshot-form", "it says that it is of another log than its state is")
+            raise Unverified("snapshot-unfit", "it says that it is of another log than its state is")
         return state
 
 
@@ -202,7 +202,7 @@ class SnapshotKeeper:
 def rules_digest() -> Digest:
     """What tells one version of the rules from another: their source, and what they run on; empty without the source."""
     package = Path(str(resources.files(serai)))
-    places = [package / name for name in _RULES]
+    places = [package / name for name in RULES]
     files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
     if not files:
         return Digest("")

@@ -456,7 +456,7 @@ class Federation:
 
     def _build_center(self) -> _CenterParts:
         self._proved: set[Digest] = set()
-        self._encoded = Digest("")
+        self._encoded: Digest = Digest("")
         home = self.folder / "center"
         blobs = FileBlobs(home / "blobs")
         replay = Replay(self.charter)
