@@ -46,12 +46,14 @@ class Appends:
 
     Attributes:
         per_s: requests answered per second, from the first request to the last answer.
-        center_us: CPU time of the center for each, microseconds.
+        center_us: time of a processor that the center took for each, microseconds.
+        clients_us: the same, of its client.
 
     """
 
     per_s: float
     center_us: float
+    clients_us: float
 
 
 def bloc_in(folder: Path) -> ProcessBloc:
@@ -77,13 +79,15 @@ def appends(folder: Path, count: int) -> Appends:
             jobs = [
                 pool.submit(_send, bloc.url, folder, name, share) for name, share in zip(MEMBERS, shares, strict=True)
             ]
-            sent = sum(job.result() for job in jobs)
+            done = [job.result() for job in jobs]
             wall_s, cpu_s = time.perf_counter() - started, _cpu_s(bloc.pid(bloc.center)) - cpu_s
         after = bloc.state()
         assert not after.void, "statements without an effect would make the figure mean less"
         assert len(after.zones.offers) + sum(map(len, after.zones.approvals.values())) == sum(map(len, shares))
         assert after.size - before.size >= sum(map(len, shares))
-        return Appends(per_s=sent / wall_s, center_us=1e6 * cpu_s / sent)
+        sent = sum(count for count, _ in done)
+        clients_s = sum(client_s for _, client_s in done)
+        return Appends(per_s=sent / wall_s, center_us=1e6 * cpu_s / sent, clients_us=1e6 * clients_s / sent)
 
 
 def restarts(folder: Path, count: int) -> dict[str, Start]:
@@ -134,12 +138,13 @@ def _warm_up(_number: int) -> None:
     time.sleep(0.1)
 
 
-def _send(url: str, folder: Path, member: str, entries: Sequence[bytes]) -> int:
-    """Send a member's entries, some twice; how many were sent."""
+def _send(url: str, folder: Path, member: str, entries: Sequence[bytes]) -> tuple[int, float]:
+    """Send a member's entries, some twice; how many were sent, and the time of a processor it took, seconds."""
+    before_s = time.process_time()
     center = HttpCenter(url, Keyring(folder / member / "keys").signer(Role.ZONE), MemberId(member))
     repeated = entries[::REPEATED]
     with ThreadPoolExecutor(THREADS) as pool:
         indices = list(pool.map(center.submit, entries))
         assert list(pool.map(center.submit, repeated)) == indices[::REPEATED], "an entry has two places"
     center.close()
-    return len(entries) + len(repeated)
+    return len(entries) + len(repeated), time.process_time() - before_s

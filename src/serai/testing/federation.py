@@ -191,6 +191,7 @@ class Federation:
         self._sandbox = sandbox
         self._equipment = equipment
         self.now_ms = START_MS
+        self._encoded = Digest("")  # of the state that was last proved to be read as it was written
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: self._make_keys(folder / name / "keys") for name in self._tables}
         self.operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
@@ -456,7 +457,6 @@ class Federation:
 
     def _build_center(self) -> _CenterParts:
         self._proved: set[Digest] = set()
-        self._encoded: Digest = Digest("")
         home = self.folder / "center"
         blobs = FileBlobs(home / "blobs")
         replay = Replay(self.charter)
