@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, delete, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.sqlite import insert as upsert_into
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
@@ -40,6 +52,15 @@ _values = Table(
     Column("key", String, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+# Made once: to build a statement takes longer than to run it.
+_last = select(func.max(_entries.c.position))
+_places = (
+    select(_entries.c.id, func.min(_entries.c.position))
+    .where(_entries.c.id.in_(bindparam("ids", expanding=True)))
+    .group_by(_entries.c.id)
+)
+_upsert = upsert_into(_values)
+_upsert = _upsert.on_conflict_do_update(index_elements=["key"], set_={"value": _upsert.excluded.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +232,15 @@ def _translated() -> Iterator[None]:
 
 
 def _size(connection: Connection) -> int:
-    last = connection.scalar(select(func.max(_entries.c.position)))
+    last = connection.scalar(_last)
     return 0 if last is None else last + 1
 
 
 def _find(connection: Connection, statements: Sequence[Digest]) -> dict[Digest, int]:
     found: dict[Digest, int] = {}
     for start in range(0, len(statements), _IDS_PER_QUERY):
-        query = (
-            select(_entries.c.id, func.min(_entries.c.position))
-            .where(_entries.c.id.in_(statements[start : start + _IDS_PER_QUERY]))
-            .group_by(_entries.c.id)
-        )
-        found.update({Digest(name): position for name, position in connection.execute(query)})
+        rows = connection.execute(_places, {"ids": statements[start : start + _IDS_PER_QUERY]})
+        found.update({Digest(name): position for name, position in rows})
     return found
 
 
@@ -234,6 +251,6 @@ def _insert(connection: Connection, start: int, entries: Sequence[StoredEntry]) 
 
 
 def _put(connection: Connection, values: Mapping[str, bytes]) -> None:
-    for key, value in values.items():
-        row = upsert_into(_values).values(key=key, value=value)
-        connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": row.excluded.value}))
+    rows = [{"key": key, "value": value} for key, value in values.items()]
+    if rows:
+        connection.execute(_upsert, rows)

@@ -16,6 +16,7 @@ one; what a power cut leaves of a new one does not have its digest.
 """
 
 import functools
+import gc
 import logging
 import os
 import platform
@@ -116,6 +117,7 @@ class SnapshotFile:
         except (SeraiError, OSError) as error:
             _log.warning("%s is not used, so the log is replayed from its first entry: %s", self._path, error)
             return State()
+        gc.freeze()  # or the first search for cyclic garbage would look through the whole state, three times over
         self.size = state.size
         return state
 
