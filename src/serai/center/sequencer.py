@@ -336,12 +336,11 @@ class Sequencer:
         frontier = self._frontier.extend(leaf_hash(item.entry) for item in entries)
         head = Head(frontier.size, frontier.root(), self._log.sign(frontier.size, frontier.root()))
         try:
-            # Their ids were looked up a moment ago, and nobody else writes here: who did would move the end.
-            self._store.mirror(self._frontier.size, entries, {_CHECKPOINT: head.note.encode()})
+            indices = self._store.append(entries, {_CHECKPOINT: head.note.encode()})
         except SeraiError as error:
             _fail((item for items in fresh.values() for item in items), error)
             return []
-        indices = range(self._frontier.size, frontier.size)
+        assert indices[-1] == frontier.size - 1
         self._frontier, self._committed = frontier, head
         self.last_kinds = frozenset(items[0].envelope.kind for items in fresh.values())
         return [(item.future, index) for index, items in zip(indices, fresh.values(), strict=True) for item in items]
