@@ -104,10 +104,17 @@ def restarts(folder: Path, count: int) -> dict[str, Start]:
                 bloc.kill(name)
             (folder / name / SNAPSHOT_FILE).unlink(missing_ok=True)
             found[f"{name}, without a snapshot"] = _start(bloc, name)
-            time.sleep(1)  # an agent looks twice a second whether there is something to keep
+            _wait_for(folder / name / SNAPSHOT_FILE)
             bloc.end(name)
             found[name] = _start(bloc, name)
     return found
+
+
+def _wait_for(file: Path) -> None:
+    until = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < until, f"{file} was not written"
+        time.sleep(0.1)
 
 
 def _start(bloc: ProcessBloc, name: str) -> Start:

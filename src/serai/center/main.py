@@ -59,6 +59,7 @@ class _Snapshots(BackgroundPart):
         self._parts, self._replay, self._keeper = parts, replay, keeper
 
     def start(self) -> None:
+        self._keeper.offer(self._replay.latest())  # after a replay from the first entry, so that it is the last one
         self._parts.sequencer.subscribe(lambda: self._keeper.offer(self._replay.latest()))
 
     def stop(self) -> None:
