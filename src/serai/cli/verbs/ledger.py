@@ -10,7 +10,7 @@ import click
 from serai.agent.bundles import Bundle, TileSource, publish, write_bundle
 from serai.agent.handover import wanted_blobs
 from serai.agent.mirror import Mirror
-from serai.agent.session import MIRROR_FILE, Session, read_charter
+from serai.agent.session import Session, open_mirror
 from serai.agent.settings import load_settings
 from serai.cli.leaving import policy as policy_text
 from serai.cli.leaving import prove, write_exit
@@ -22,7 +22,6 @@ from serai.ledger.note import parse_note
 from serai.ledger.proof import parse_proof
 from serai.ledger.trust_policy import MAX_POLICY_BYTES, parse_policy
 from serai.storage.blobs import FileBlobs
-from serai.storage.log import LogStore
 from serai.storage.tile_files import TileFiles
 
 
@@ -57,7 +56,7 @@ def bundle(home: Path, out: Path, *, as_json: bool) -> None:
 def take(home: Path, file: Path, *, as_json: bool) -> None:
     """Verify the bundle FILE and take what is new in it; an agent that runs goes on from there."""
     settings = load_settings(home)
-    mirror = Mirror(LogStore(settings.home / MIRROR_FILE), read_charter(settings))
+    mirror = open_mirror(settings)
     before, blobs = mirror.view, FileBlobs(settings.home / "blobs")
     with Bundle(file) as found:
         source = TileSource(found.read)
@@ -148,7 +147,7 @@ def policy(home: Path, *, by_group: bool, as_json: bool) -> None:
 def evidence(home: Path, *, as_json: bool) -> None:
     """Show why this zone halted: the signed checkpoints that disagree, for anybody to check."""
     settings = load_settings(home)
-    found = Mirror(LogStore(settings.home / MIRROR_FILE), read_charter(settings)).evidence
+    found = open_mirror(settings).evidence
     if found is None:
         emit({"fork": None}, "No fork is known: every checkpoint that came fits this mirror.", as_json=as_json)
         return

@@ -79,7 +79,7 @@ def audit(home: Path | None, center: str | None, run: str | None, *, as_json: bo
     found = audit_published(url, charter)
     alarms = [f"{member} after {size} entries" for member, size in found.disagreeing]
     text = (
-        f"Everything holds: {count(found.entries, 'entry', 'entries')}, {found.void} of them void.\n"
+        f"Everything holds: {count(found.entries, 'entry', 'entries')}, replayed from the first; {found.void} of them void.\n"
         f"root       {found.root}\nwitnesses  {', '.join(found.witnesses)}\nstate      {found.state}\n"
         f"genesis    {found.genesis} ({trust})\n"
         f"attested   {count(found.attested, 'time')} by zones that found the same"
