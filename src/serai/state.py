@@ -14,12 +14,10 @@ is void: it has no effect in any member's replay, and ``State.void`` keeps the
 reason. So the center need not be trusted to keep bad statements out.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from fractions import Fraction
 from typing import Any, Final, Generic, TypeVar
 
 from immutables import Map
@@ -44,9 +42,11 @@ from serai.hub import rules as hub_rules
 from serai.hub import state as hub
 from serai.hub import statements as hub_statements
 from serai.hub.state import HubState
-from serai.kernel.canonical import Json, canonical
+from serai.kernel.canonical import canonical, decode
+from serai.kernel.collector import collector_paused
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, KeyId, MemberId, digest_of
+from serai.kernel.plain import from_plain, to_plain
 from serai.kernel.records import from_json
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
@@ -115,9 +115,14 @@ class State:
 
 def replay(entries: Iterable[bytes]) -> State:
     """What a log adds up to. Every member gets the same answer, or someone lies."""
-    state = State()
-    for entry in entries:
-        state = advance(state, entry)
+    return fold(State(), entries)
+
+
+def fold(state: State, entries: Iterable[bytes]) -> State:
+    """The state after more entries, in order."""
+    with collector_paused():
+        for entry in entries:
+            state = advance(state, entry)
     return state
 
 
@@ -362,7 +367,24 @@ def record_of(state: State) -> Record:
 
 def digest_state(state: State) -> Digest:
     """One digest for all that a log adds up to; members compare theirs."""
-    return digest_of(canonical([_plain(getattr(state, item.name)) for item in dataclasses.fields(state)]))
+    return digest_of(encode_state(state))
+
+
+def encode_state(state: State) -> bytes:
+    """All that a log adds up to as canonical JSON, the bytes that ``digest_state`` is the digest of."""
+    with collector_paused():
+        return canonical(to_plain(state))
+
+
+def decode_state(data: bytes, max_bytes: int) -> State:
+    """Read a state from what ``encode_state`` made.
+
+    Raises:
+        Malformed: the bytes are longer than ``max_bytes``, or have another form.
+
+    """
+    with collector_paused():
+        return from_plain(State, decode(data, max_bytes))
 
 
 class Room(Enum):
@@ -455,23 +477,3 @@ def _witnessed(state: State, clock: ledger_statements.Clock) -> Witnessed:
     assert founding is not None, "judge lets no clock in before the charter is in force"
     witnesses = Witnesses(charter.witness_keys(state.charter), charter.witness_faults(state.charter))
     return open_witnessed(clock.checkpoint, parse_vkey(founding.log_key), witnesses)
-
-
-def _plain(value: Any) -> Json:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [_plain(getattr(value, item.name)) for item in dataclasses.fields(value)]
-    if isinstance(value, Mapping):
-        pairs = [[_plain(key), _plain(item)] for key, item in value.items()]
-        return sorted(pairs, key=lambda pair: canonical(pair[0]))
-    if isinstance(value, frozenset):
-        return sorted((_plain(item) for item in value), key=canonical)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Fraction):
-        return [value.numerator, value.denominator]
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, bytes):
-        return value.hex()
-    assert value is None or isinstance(value, bool | int | str), f"state holds a {type(value).__name__}"
-    return value

@@ -2,8 +2,9 @@
 // golang.org/x/mod/sumdb/note opens the checkpoint, golang.org/x/mod/sumdb/tlog makes proofs from the tiles.
 //
 //	sumdb_verify FOLDER VKEY...
+//	sumdb_verify -proof PROOF ENTRY VKEY...
 //
-// The first key is the log's, the others are cosigners' (type 4, which package note leaves to its callers).
+// The second form checks a proof of one entry (c2sp.org/tlog-proof) with nothing else at hand. The first key is the log's, the others are cosigners' (type 4, which package note leaves to its callers).
 package main
 
 import (
@@ -104,7 +105,7 @@ func (f folder) entry(index, size int64) ([]byte, error) {
 	return entry, nil
 }
 
-func verify(f folder, vkeys []string) error {
+func verifiers(vkeys []string) (note.Verifiers, error) {
 	var verifiers []note.Verifier
 	for i, vkey := range vkeys {
 		parse := newCosigner
@@ -113,24 +114,73 @@ func verify(f folder, vkeys []string) error {
 		}
 		verifier, err := parse(vkey)
 		if err != nil {
-			return fmt.Errorf("key %d: %w", i, err)
+			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
 		verifiers = append(verifiers, verifier)
 	}
+	return note.VerifierList(verifiers...), nil
+}
+
+func open(data []byte, vkeys []string) (opened *note.Note, size int64, root tlog.Hash, err error) {
+	known, err := verifiers(vkeys)
+	if err != nil {
+		return nil, 0, root, err
+	}
+	opened, err = note.Open(data, known)
+	if err != nil {
+		return nil, 0, root, err
+	}
+	lines := strings.Split(opened.Text, "\n")
+	if _, err = fmt.Sscan(lines[1], &size); err != nil {
+		return nil, 0, root, err
+	}
+	root, err = tlog.ParseHash(lines[2])
+	return opened, size, root, err
+}
+
+func verifyProof(path, entryPath string, vkeys []string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	entry, err := os.ReadFile(entryPath)
+	if err != nil {
+		return err
+	}
+	head, checkpoint, found := strings.Cut(string(data), "\n\n")
+	lines := strings.Split(head, "\n")
+	var index int64
+	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		return errors.New("malformed proof")
+	}
+	if _, err := fmt.Sscanf(lines[1], "index %d", &index); err != nil {
+		return err
+	}
+	var proof tlog.RecordProof
+	for _, line := range lines[2:] {
+		hash, err := tlog.ParseHash(line)
+		if err != nil {
+			return err
+		}
+		proof = append(proof, hash)
+	}
+	opened, size, root, err := open([]byte(checkpoint), vkeys)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckRecord(proof, size, root, index, tlog.RecordHash(entry)); err != nil {
+		return err
+	}
+	fmt.Printf("entry %d of %d signatures %d unknown %d\n", index, size, len(opened.Sigs), len(opened.UnverifiedSigs))
+	return nil
+}
+
+func verify(f folder, vkeys []string) error {
 	data, err := f.file("checkpoint")
 	if err != nil {
 		return err
 	}
-	opened, err := note.Open(data, note.VerifierList(verifiers...))
-	if err != nil {
-		return err
-	}
-	var size int64
-	lines := strings.Split(opened.Text, "\n")
-	if _, err := fmt.Sscan(lines[1], &size); err != nil {
-		return err
-	}
-	root, err := tlog.ParseHash(lines[2])
+	opened, size, root, err := open(data, vkeys)
 	if err != nil {
 		return err
 	}
@@ -178,7 +228,13 @@ func prove(f folder, size int64, root tlog.Hash) (inclusion, consistency int, er
 }
 
 func main() {
-	if err := verify(folder(os.Args[1]), os.Args[2:]); err != nil {
+	err := errors.New("see the first lines of this file for the arguments")
+	if len(os.Args) > 4 && os.Args[1] == "-proof" {
+		err = verifyProof(os.Args[2], os.Args[3], os.Args[4:])
+	} else if len(os.Args) > 2 {
+		err = verify(folder(os.Args[1]), os.Args[2:])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -29,9 +29,10 @@ from serai.ledger.proof import parse_proof
 from serai.ledger.tiles import encode_bundle, parse_bundle, parse_tile_path, split_tile
 from serai.ledger.trust_policy import parse_policy
 from serai.ledger.witnessing import parse_add_checkpoint
-from serai.state import KINDS, advance, digest_state
+from serai.state import KINDS, State, advance, decode_state, digest_state, encode_state
 from serai.storage.keyring import Keyring
 from serai.storage.partials import GRID_BYTES, MAX_PIECE_BYTES
+from serai.storage.snapshots import SnapshotFile
 from serai.training.tensors import model_bytes, read_model
 from serai.transport.client import HttpCenter
 from serai.transport.connection import Call, Dialing
@@ -500,3 +501,45 @@ def test_a_content_range_of_any_form_is_a_piece_within_its_blob_or_refused(text)
         assert 0 <= span.first < span.first + span.length <= span.total
         assert span.length <= MAX_PIECE_BYTES
         assert span.first % GRID_BYTES == 0
+
+
+@pytest.fixture(scope="session")
+def snapshot(log, tmp_path_factory):
+    """A snapshot of all that the log adds up to, and how to read the file again."""
+    path, state = tmp_path_factory.mktemp("snapshot") / "state.snapshot", log.states[-1]
+    SnapshotFile(path, state.charter.genesis).write(state)
+    root = state.frontier.root()
+    return path, lambda: SnapshotFile(path, state.charter.genesis).read(state.size, lambda _: root)
+
+
+@MORE
+@given(st.data())
+def test_a_bent_snapshot_is_the_state_it_was_or_is_not_used(log, snapshot, data):
+    path, read = snapshot
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(bent(whole[:600]) | bent(whole), label="file"))
+        assert read() in (State(), log.states[-1])
+    finally:
+        path.write_bytes(whole)
+    assert read() == log.states[-1]
+
+
+@MORE
+@given(st.data())
+def test_bent_states_are_read_or_refused_and_what_is_read_has_one_form(log, data):
+    encoded = encode_state(log.states[-1])
+    start = data.draw(st.integers(0, len(encoded)), label="start")
+    part = data.draw(bent(encoded[start : start + 200]), label="part")
+    with contextlib.suppress(SeraiError):
+        found = decode_state(encoded[:start] + part + encoded[start + 200 :], 2 * len(encoded))
+        assert decode_state(encode_state(found), 2 * len(encoded)) == found
+
+
+@MORE
+@given(jsons, st.integers(0, 20))
+def test_states_with_anything_in_a_field_are_read_or_refused(log, value, place):
+    fields = json.loads(encode_state(log.states[-1]))
+    fields[place % len(fields)] = value
+    with contextlib.suppress(SeraiError):
+        assert decode_state(json.dumps(fields).encode(), 10**7)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serai.agent.session import read_charter
+from serai.agent.session import Session, read_charter
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
 from serai.aggregation.codec import Decoder, Encoder
@@ -108,3 +108,34 @@ def test_a_member_takes_over_in_one_command_and_the_run_ends_with_the_same_bits(
         lima = bloc.session("lima")
         log = lima.entries(0, lima.state().size)
         assert len({parse_envelope(entry).id for entry in log}) == len(log)
+
+
+class ByHand(ProcessBloc):
+    """Members sign an appointment on a machine that does not reach the new center; somebody carries the files."""
+
+    def _appoint(self, member, _url):
+        home = self.folder / "successor"
+        out = self.folder / f"{member}.json"
+        command = ["zone", "appoint", home / "appointment.json", "--out", out, "--home", self.folder / member]
+        subprocess.run([*self.program(member), *command], check=True, capture_output=True, timeout=60)
+        shutil.copyfile(out, home / "signatures" / out.name)
+
+
+@pytest.mark.slow
+def test_signatures_that_were_carried_as_files_open_the_new_center(tmp_path):
+    tables = {member: table(seed, 20) for seed, member in enumerate(("bern", "lima", "oslo"))}
+    with ByHand(tmp_path, tables) as bloc:
+        agreement = bloc.agree()
+        size = bloc.state().size
+        homes = [load_settings(bloc.folder / member) for member in tables]
+        bloc.wait_until(lambda _: all(Session(home).mirror.view.size == size for home in homes), 10)
+        bloc.kill("center")
+        shutil.rmtree(bloc.folder / "center")
+        bloc.forget_sessions()
+        bloc.adopt("successor", "bern", ["lima"])
+        bloc.follow("oslo")
+        state = bloc.wait_until(lambda state: state.charter.successions, 20)
+        assert state.charter.successions[0].members == {"bern", "lima"}
+        run = bloc.train(agreement, "newton", 1, PARAMS)
+        bloc.wait_for_model(run)
+        assert set(bloc.state().runs.plans[run].keys) == set(tables), "all three follow it"

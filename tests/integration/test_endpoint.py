@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 import urllib3
 
 from serai.agent.endpoint import Endpoint, Gossip
+from serai.agent.mirror import Mirror
 from serai.charter.statements import MemberWithdraw
+from serai.errors import Unverified
 from serai.kernel.ids import MemberId
 from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import Checkpoint, LogSigner, verify_cosignature, witness_key
@@ -19,6 +23,7 @@ from serai.ledger.merkle import leaf_hash, prove_consistency, reader_of, root_of
 from serai.ledger.note import parse_note
 from serai.ledger.witnessing import AddCheckpoint
 from serai.state import digest_state
+from serai.storage.log import LogStore
 from serai.testing.faults import Forked, see_through
 from serai.testing.federation import Federation
 
@@ -171,3 +176,52 @@ def test_a_peer_that_is_away_or_talks_nonsense_changes_nothing(bloc, served):
     gossip.ask(is_urgent=False)
     gossip.ask(is_urgent=True)
     assert bloc.members["lima"].zone.mirror.view == before
+
+
+def half(data):
+    return data[: len(data) // 2]
+
+
+def bent(data):
+    place = len(data) * 9 // 10  # in an entry that lima lacks
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [half, bent])
+def test_a_peers_damaged_tiles_are_not_taken_and_its_next_start_repairs_them(bloc, damage):
+    lima, bern = bloc.members["lima"], bloc.members["bern"].zone
+    lima.is_up = False
+    bloc.agree()
+    size = lima.zone.mirror.view.size
+    with Endpoint(bern).serve("127.0.0.1:0") as server:
+        request("GET", f"{server.url}/head")  # which publishes
+        (bundle,) = (bern.settings.home / "public" / "tile" / "entries" / "000.p").iterdir()
+        true = bundle.read_bytes()
+        bundle.write_bytes(damage(true))
+        Gossip(lima.zone, [server.url]).ask(is_urgent=True)
+    assert lima.zone.mirror.view.size == size
+    assert lima.zone.mirror.view.halt is None, "damage is no fork"
+    with Endpoint(bern).serve("127.0.0.1:0") as server:
+        Gossip(lima.zone, [server.url]).ask(is_urgent=True)
+    assert bundle.read_bytes() == true
+    assert lima.zone.mirror.view.size == bloc.state.size
+
+
+def test_a_bit_bent_anywhere_in_a_mirror_is_named_and_nothing_is_built_on_it(bloc):
+    bloc.agree()
+    lima = bloc.members["lima"]
+    path = lima.zone.settings.home / "mirror.sqlite"
+    size = lima.zone.mirror.view.size
+    lima.zone.mirror._store.close()
+    for place in range(0, size, 3):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            (entry,) = connection.execute("SELECT entry FROM entries WHERE position = ?", (place,)).fetchone()
+            connection.execute("UPDATE entries SET entry = ? WHERE position = ?", (bent(entry), place))
+        store = LogStore(path)
+        with pytest.raises(Unverified, match="mirror the log anew") as caught:
+            Mirror(store, bloc.charter)
+        assert caught.value.code == "mirror-damaged"
+        store.close()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE entries SET entry = ? WHERE position = ?", (entry, place))
+    assert Mirror(LogStore(path), bloc.charter).view.size == size

@@ -191,7 +191,7 @@ def test_a_plan_whose_first_model_is_not_what_the_recipe_makes_is_declined(make)
     [
         ("import socket; socket.create_connection(('127.0.0.1', 80))", "PermissionError"),
         ("import os; os._exit(1)", "died"),
-        ("return np.array([1.0, np.nan])", "not a finite number"),
+        ("return np.array([1.0, np.nan])", "NaN or infinity"),
     ],
 )
 def test_a_recipe_that_misbehaves_holds_its_own_run_and_no_other(deed, words, make, caplog):

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from serai.agent.bundles import HEAD, TileSource
+from serai.agent.endpoint import Endpoint, Gossip
+from serai.agent.handover import bring_along
 from serai.agent.mirror import Heir, Mirror, name_heir
 from serai.agent.witness import add_checkpoint, cosign_head
 from serai.charter.statements import MemberWithdraw, OperatorAppoint
@@ -18,6 +21,7 @@ from serai.ledger.witnessing import AddCheckpoint
 from serai.state import replay
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
+from serai.storage.tile_files import TileFiles
 from serai.transport.port import News
 
 
@@ -82,6 +86,30 @@ def test_the_zone_goes_on_with_the_successor_and_finds_it_again_after_a_restart(
     assert again.view.size == view.size + 1
     assert again.view.witnessed_size == view.witnessed_size
     assert again.follow(successor, view.witnessed_size, 0).size == view.size + 1
+
+
+def test_who_hears_of_a_successor_from_a_peer_follows_it(bloc, successor):
+    appointed(bloc, successor, bloc.entries)
+    bern, lima = (bloc.members[name].zone for name in ("bern", "lima"))
+    bern.mirror.succeed(successor)
+    with Endpoint(bern).serve("127.0.0.1:0") as server:
+        Gossip(lima, [server.url]).ask(is_urgent=True)
+    (succession,) = lima.mirror.view.state.charter.successions
+    assert succession.body.log_key == successor.log.key.encode()
+    assert lima.mirror.view.size == len(successor.entries)
+    assert lima.mirror.view.halt is None
+
+
+def test_a_peer_that_shows_a_successor_without_a_quorum_is_not_followed(bloc, successor):
+    appointed(bloc, successor, bloc.entries, signers=("bern",))
+    lima = bloc.members["lima"].zone
+    files = TileFiles(lima.settings.home / "shown")
+    note = successor.log.sign(len(successor.entries), root(successor.entries))
+    files.publish(lambda start, end: successor.entries[start:end], len(successor.entries), note)
+    before = lima.mirror.view
+    with pytest.raises(Unverified, match="no quorum has appointed that center"):
+        lima.mirror.succeed(TileSource(lambda path: note.encode() if path == HEAD else files.read(path)))
+    assert lima.mirror.view == before
 
 
 def test_what_the_old_center_says_afterwards_is_refused(bloc, successor):
@@ -187,3 +215,26 @@ def test_who_has_signed_an_appointment_cosigns_no_more_of_the_old_log(bloc):
     assert add_checkpoint(zone, asked.encode().encode()).status == 503
     name_heir(store, None)
     assert zone.mirror.heir is None
+
+
+def test_who_lags_in_the_last_round_can_end_it_where_the_center_has_lost_every_blob(make_bloc):
+    story = make_bloc()
+    bloc = story.bloc
+    run = bloc.train(bloc.agree(), "newton", 1, {"features": "3"})
+    story.step_until(lambda: story.round(run) and story.round(run).is_released)
+    lima = bloc.members["lima"]
+    lima.is_up = False
+    bloc.settle()
+    this = story.round(run)
+    assert set(this.results) == {"bern", "oslo"}
+    assert story.final(run) is not None
+    lost = {this.closed.body.masked_sum, *(upload.body.blob for upload in this.uploads.values())}
+    for blob in lost:
+        bloc.center_parts.blobs.delete(blob)
+    bloc.restart_center()  # as a successor would begin
+    for name in bloc.members:
+        bring_along(bloc.members[name].zone, bloc.members[name].zone.mirror.view)
+    bloc.members["lima"].is_up = True
+    bloc.settle()
+    assert "lima" in story.round(run).results
+    assert not any(bloc.members["bern"].zone.blobs.has(blob) for blob in lost), "what nobody needs is dropped"

@@ -16,15 +16,15 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from serai.agent.attesting import Attester
+from serai.agent.attesting import Attester, to_keep
 from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
 from serai.agent.journal import Journal
-from serai.agent.mirror import Mirror, View
+from serai.agent.mirror import View
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
-from serai.agent.session import MIRROR_FILE, dial_center, read_charter
+from serai.agent.session import dial_center, open_mirror
 from serai.agent.settings import ZoneSettings
 from serai.agent.succession import take_up_keys
 from serai.agent.vault import Vault
@@ -33,7 +33,7 @@ from serai.agent.zone import Zone
 from serai.errors import SeraiError, Unavailable
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
-from serai.storage.log import LogStore
+from serai.storage.snapshots import SnapshotKeeper
 
 TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
@@ -72,9 +72,8 @@ def build(settings: ZoneSettings) -> Zone:
         Unverified: the mirrored log is damaged.
 
     """
-    charter = read_charter(settings)
     keys = Keyring(settings.keys_folder)
-    mirror = Mirror(LogStore(settings.home / MIRROR_FILE), charter)
+    mirror = open_mirror(settings)
     center = dial_center(settings, keys, mirror)
     blobs = FileBlobs(settings.home / "blobs")
     blobs.sweep()
@@ -111,10 +110,15 @@ class Agent:
         ]
         for thread in threads:
             thread.start()
+        keeper = self.zone.mirror.snapshot and SnapshotKeeper(self.zone.mirror.snapshot)
         while not self.stop.wait(0.5):
             if not all(thread.is_alive() for thread in threads):
                 _log.error("a part of the agent has died; restart it: nothing is lost")
                 os._exit(1)  # a zone that follows without working, or the other way round, helps nobody
+            if keeper:
+                keeper.offer(to_keep(self.zone.mirror.view, self.zone.member))
+        if keeper:
+            keeper.close(to_keep(self.zone.mirror.view, self.zone.member))
 
     def _follow(self) -> None:
         follower, patience = Follower(self.zone), Patience(self.stop)

@@ -13,7 +13,7 @@ from serai.charter.state import witness_keys
 from serai.errors import Conflict
 from serai.kernel.ids import Digest, MemberId
 from serai.ledger.statements import StateAttest
-from serai.state import digest_state
+from serai.state import State, digest_state
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +40,14 @@ class Attester:
 
         """
         marked, zone = view.marked, self._zone
-        if marked is None or view.halt or zone.member not in witness_keys(view.state.charter):
+        if view.halt or zone.member not in witness_keys(view.state.charter):
             return
-        if marked.size != self._size:
+        if marked is None:  # there was no such size yet, or a start began beyond it
+            self._size, self._digest = _last_said(view.state, zone.member)
+        elif marked.size != self._size:
             self._size, self._digest = marked.size, digest_state(marked)
+        if not self._size:
+            return
         said: Mapping[MemberId, Digest] = view.state.attested.get(self._size, {})
         for member, digest in said.items():
             if digest != self._digest and (self._size, member) not in self._alarmed:
@@ -58,3 +62,15 @@ class Attester:
                 zone.say_once(f"attest {self._size}", self._digest, lambda: body)
             except Conflict as error:
                 _log.error("ALARM: this zone replays the log otherwise than before: %s", error.message)
+
+
+def to_keep(view: View, member: MemberId) -> State:
+    """The newest state from which a start can still say, and compare, what this zone found at the size due last."""
+    marked = view.marked
+    return view.state if marked is None or member in view.state.attested.get(marked.size, {}) else marked
+
+
+def _last_said(state: State, member: MemberId) -> tuple[int, Digest]:
+    """What a zone said it had found at the last size; 0 and nothing if it never did."""
+    said = ((size, found[member]) for size, found in state.attested.items() if member in found)
+    return max(said, default=(0, Digest("")))

@@ -21,6 +21,9 @@ entry that completes the appointment on, only the successor's key signs heads.
 
 A crash between receiving and storing loses nothing: the center is asked again
 from the size stored here.
+
+A start hashes every entry, which shows that all are as they were signed, and
+folds those that came after the snapshot (``serai.storage.snapshots``).
 """
 
 import json
@@ -33,6 +36,7 @@ from serai.charter.constitution import Charter
 from serai.charter.state import witness_faults, witness_keys
 from serai.errors import Conflict, Malformed, Missing, Unverified
 from serai.kernel.canonical import canonical, parse
+from serai.kernel.collector import collector_paused
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
@@ -44,6 +48,7 @@ from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
 from serai.ledger.statements import is_compared
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
+from serai.storage.snapshots import SnapshotFile
 from serai.transport.port import News
 
 CHECKPOINT: Final = "checkpoint"
@@ -152,14 +157,16 @@ class Mirror:
         store: keeps the entries; its own, not the center's.
         charter: the founding charter that the member's people checked; it pins the
             log's name and key.
+        snapshot: spares a start most of the replay; None replays from the first entry. It is only read here.
 
     Raises:
         Unverified: what is stored does not fit its own checkpoint.
 
     """
 
-    def __init__(self, store: LogKeeper, charter: Charter) -> None:
+    def __init__(self, store: LogKeeper, charter: Charter, snapshot: SnapshotFile | None = None) -> None:
         self._store = store
+        self.snapshot = snapshot
         self._founding: NoteKey = parse_vkey(charter.log_key)
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
@@ -437,13 +444,19 @@ class Mirror:
         with self._roots_lock:
             root = self._roots.get(size)
         if root is None:
-            frontier = Frontier()
-            for start in range(0, size, _BATCH):
-                entries = self._store.read(start, min(size, start + _BATCH))
-                frontier = frontier.extend(leaf_hash(entry) for entry in entries)
-            root = frontier.root()
+            root = self._edge_at(size).root()
             self._remember({size: root})
         return root
+
+    def _edge_at(self, size: int) -> Frontier:
+        """The right edge of the first entries kept here; remembers the roots of the last sizes up to there."""
+        frontier, late = Frontier(), max(0, size - _ROOTS)
+        for start in range(0, late, _BATCH):
+            entries = self._store.read(start, min(late, start + _BATCH))
+            frontier = frontier.extend(leaf_hash(entry) for entry in entries)
+        frontier, roots = _grow(frontier, self._store.read(late, size))
+        self._remember(roots)
+        return frontier
 
     def _remember(self, roots: Mapping[int, bytes]) -> None:
         with self._roots_lock:
@@ -452,20 +465,22 @@ class Mirror:
                 del self._roots[size]
 
     def _load(self) -> View:
-        size, state, frontier, marked = self._store.size, State(), Frontier(), None
-        for start in range(0, size, _BATCH):
+        size = self._store.size
+        state = self.snapshot.read(size, self.root_at) if self.snapshot else State()
+        marked = state if is_compared(state.size) else None
+        for start in range(state.size, size, _BATCH):
             entries = self._store.read(start, min(size, start + _BATCH))
-            frontier, roots = _grow(frontier, entries)
-            self._remember(roots)
+            if start + _BATCH > size - _ROOTS:
+                self._remember(_grow(state.frontier, entries)[1])
             state, later = _folded(state, entries)
             marked = later or marked
         note = (self._store.get(CHECKPOINT) or b"").decode()
-        if size and frontier.root() != open_checkpoint(parse_note(note), self.key_after(state)).root:
+        if size and state.frontier.root() != open_checkpoint(parse_note(note), self.key_after(state)).root:
             raise Unverified(
                 "mirror-damaged", "the mirrored entries do not have the root they had; mirror the log anew"
             )
         fork = self._store.get(_FORK)
-        view = View(state, frontier, note, None, "", json.loads(fork)["reason"] if fork else None, marked)
+        view = View(state, state.frontier, note, None, "", json.loads(fork)["reason"] if fork else None, marked)
         try:
             return self._with_witnesses(view, (self._store.get(_WITNESSED) or b"").decode())
         except (Unverified, Missing):
@@ -480,10 +495,11 @@ def name_heir(store: LogKeeper, heir: Heir | None) -> None:
 def _folded(state: State, entries: Iterable[bytes]) -> tuple[State, State | None]:
     """The state after more entries, and the last one on the way at which zones compare theirs."""
     marked = None
-    for entry in entries:
-        state = advance(state, entry)
-        if is_compared(state.size):
-            marked = state
+    with collector_paused():
+        for entry in entries:
+            state = advance(state, entry)
+            if is_compared(state.size):
+                marked = state
     return state, marked
 
 

@@ -108,6 +108,13 @@ def send_upload(
     return zone.say_once(f"upload {this.id}", upload.blob, lambda: body)
 
 
+def may_release(zone: Zone, this: Round, witnessed_size: int) -> bool:
+    """Whether this member's release is due, and a quorum has witnessed the close that it is for."""
+    if this.closed is None or zone.member not in this.summed or zone.member in this.releases:
+        return False
+    return witnessed_size > this.closed.at.index
+
+
 def release(zone: Zone, job: Job, this: Round) -> None:
     """Make known what unmasks this member's upload, for the one close of the round.
 

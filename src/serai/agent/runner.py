@@ -24,6 +24,7 @@ from serai.agent.retention import Retention
 from serai.agent.rounds import (
     key_name,
     mask_vector,
+    may_release,
     release,
     say_result,
     send_upload,
@@ -66,6 +67,7 @@ class Runner:
         self._zone = zone
         self._active: dict[Digest, Active] = {}
         self._over: set[Digest] = set()
+        self._lagged: set[Digest] = set()  # runs that are over here, and not yet for some other member
         self._troubles: dict[Digest, str] = {}
         self._retention = Retention(zone)
         self._reports = Reports(zone.settings.home, zone.member, self._retention.has_forgotten)
@@ -85,6 +87,8 @@ class Runner:
         self._forget_in_time(view)  # a duty, whether or not anything may run
         if view.halt or self._zone.settings.is_stopped:
             return
+        for run_id in tuple(self._lagged):
+            self._drop_last(run_id, view)
         # In the order of the log: where not all can be joined, every zone joins the same.
         for run in sorted(view.state.runs.plans.values(), key=lambda run: run.at.index):
             if run.id in self._over or self._zone.member not in run.plan.offers:
@@ -166,7 +170,7 @@ class Runner:
         if this.closed is None:
             if zone.member not in this.uploads:
                 self._upload(run, job, this, view)
-        elif self._may_release(this, view):
+        elif may_release(zone, this, view.witnessed_size):
             active = self._active[run.id]
             privacy_of(zone, run, view).charge(this)
             with active.watch.exchanging():
@@ -179,12 +183,6 @@ class Runner:
         elif zone.member in this.releases:
             bound = Jobs(view.state, view.state.now)[run.id].at(this.done)
             recover_all(zone, job, this, lost_members(bound, this, view.state.now))
-
-    def _may_release(self, this: Round, view: View) -> bool:
-        """Whether this member's release is due, and a quorum has witnessed the close that it is for."""
-        member = self._zone.member
-        is_due = this.closed is not None and member in this.summed and member not in this.releases
-        return is_due and this.closed is not None and view.witnessed_size > this.closed.at.index
 
     def _upload(self, run: Run, job: Job, this: Round, view: View) -> None:
         zone, active = self._zone, self._active[run.id]
@@ -276,11 +274,19 @@ class Runner:
         if this is not None and this.closed is not None:
             self._zone.blobs.recycle(this.closed.body.masked_sum)
 
+    def _drop_last(self, run: Digest, view: View) -> None:
+        """Let go of a finished run's last vectors once no member may need them of a successor to the center."""
+        this = current_round(view.state.rounds, run)
+        if this is not None and len(this.results) == len(this.body.participants):
+            self._drop_blobs(this)
+            self._lagged.discard(run)
+
     def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
         zone, active = self._zone, self._active[run.id]
         with active.watch.exchanging():
-            if zone.member in this.summed and active.checked != this.id:
+            is_checked = active.checked == this.id or zone.member in this.results
+            if zone.member in this.summed and not is_checked:
                 check_sum(zone, job, this)
         model, total_digest = take_step(active, job, this)
         digest = digest_model(model)
@@ -333,7 +339,8 @@ class Runner:
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
-        self._drop_blobs(current_round(view.state.rounds, run.id))
+        self._lagged.add(run.id)
+        self._drop_last(run.id, view)
         self._let_go(run.id)
 
     def _resume(self, run: Run, view: View) -> Active:

@@ -23,6 +23,7 @@ from serai.state import State
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
 from serai.storage.record_files import read_record
+from serai.storage.snapshots import SNAPSHOT_FILE, SnapshotFile
 from serai.transport.client import HttpCenter
 from serai.transport.connection import Dialing
 from serai.transport.directed import Directed
@@ -69,7 +70,8 @@ class Session:
     def mirror(self) -> Mirror:
         """The log as far as the zone's agent has it, and what came since."""
         path = self.settings.home / MIRROR_FILE
-        return Mirror(_Overlay(LogStore(path) if path.exists() else None), read_charter(self.settings))
+        store, charter = _Overlay(LogStore(path) if path.exists() else None), read_charter(self.settings)
+        return Mirror(store, charter, SnapshotFile(self.settings.home / SNAPSHOT_FILE, genesis_of(charter)))
 
     def view(self) -> View:
         """What is known now, caught up with the center.
@@ -170,6 +172,19 @@ class _Overlay(LogKeeper):
 
     def put(self, key: str, value: bytes) -> None:
         self._values[key] = value
+
+
+def open_mirror(settings: ZoneSettings) -> Mirror:
+    """What the zone's agent mirrors, to be written to: by the agent, or in its place.
+
+    Raises:
+        Misconfigured: the zone has not joined a center, or its charter is not the pinned one.
+        Unverified: the mirrored log is damaged.
+
+    """
+    charter = read_charter(settings)
+    snapshot = SnapshotFile(settings.home / SNAPSHOT_FILE, genesis_of(charter))
+    return Mirror(LogStore(settings.home / MIRROR_FILE), charter, snapshot)
 
 
 def dial_center(settings: ZoneSettings, keys: Keyring, mirror: Mirror) -> Directed:

@@ -19,7 +19,7 @@ sums 11    close: the round is the run's current one and still open; the first c
 sums 12    close: exactly the uploads logged before it; nobody added, nobody left out
 sums 13    close: enough uploads, and all of them or the deadline has passed; where the last
            round has a form of its own, the deadline counts twice
-sums 14    close: no difference between sums from one model shows what few members sent
+sums 14    open and close: no difference between sums from one model shows what few members sent
 sums 15    release: of the current round's close, by a member in the sum, once, and not
            after others released for it
 sums 16    release: one seed for each participant that is not in the sum, no other; the
@@ -132,6 +132,19 @@ def judge(jobs: Mapping[Digest, Job], rounds: RoundsState, said: SaidInRound, at
             return _judge_result(job, this, said.member, body)
 
 
+def find_participants(job: Job, rounds: RoundsState) -> tuple[MemberId, ...]:
+    """For whom the next round may be opened: for all who joined, or else for the members of an earlier sum.
+
+    Empty where that is nobody: too few are left, or every sum they could make would show what few members sent.
+    """
+    earlier = rounds.sums.get((job.run, agreed_model(rounds, job)), ())
+    for members in (frozenset(job.keys), *earlier):
+        may_sum = not _judge_difference(job, earlier, members)
+        if members <= job.keys.keys() and len(members) >= fewest(job) and may_sum:
+            return tuple(sorted(members))
+    return ()
+
+
 def _find_round(rounds: RoundsState, body: RoundStatement) -> Round | None:
     match body:
         case RoundOpen():
@@ -156,6 +169,9 @@ def _judge_open(job: Job, rounds: RoundsState, body: RoundOpen, at: Instant) -> 
     if body.model != model:
         return Denied("sums 6", f"the run has come to model {model[:12]}, not {body.model[:12]}")
     if denied := _judge_participants(job, body.participants):
+        return denied
+    earlier = rounds.sums.get((job.run, model), ())
+    if denied := _judge_difference(job, earlier, frozenset(body.participants)):
         return denied
     least_ms = job.least_ms or job.round_ms
     if body.deadline_ms < at.time_ms + least_ms:
@@ -239,12 +255,12 @@ def _judge_close(job: Job, rounds: RoundsState, this: Round, body: RoundClose, a
     if len(logged) < len(this.body.participants) and at.time_ms < until_ms:
         waiting = sorted(set(this.body.participants) - logged.keys())
         return Denied("sums 13", f"{', '.join(waiting)} may still upload until {until_ms}")
-    return _judge_difference(job, earlier_sums(rounds, this), frozenset(logged))
+    return _judge_difference(job, earlier_sums(rounds, this), frozenset(logged)) or GRANTED
 
 
-def _judge_difference(job: Job, earlier: tuple[frozenset[MemberId], ...], summed: frozenset[MemberId]) -> Verdict:
+def _judge_difference(job: Job, earlier: tuple[frozenset[MemberId], ...], summed: frozenset[MemberId]) -> Denied | None:
     if not earlier or summed in earlier:
-        return GRANTED
+        return None
     differ = len(earlier[0] ^ summed)
     if len(earlier) > 1 or differ < fewest(job):
         return Denied(
@@ -252,7 +268,7 @@ def _judge_difference(job: Job, earlier: tuple[frozenset[MemberId], ...], summed
             f"sums of {len(earlier)} other sets of members were closed from this model, the first differs by {differ} "
             f"members; expected the same members, or a second set that differs by at least {fewest(job)}",
         )
-    return GRANTED
+    return None
 
 
 def _judge_release(job: Job, rounds: RoundsState, this: Round, member: MemberId, body: RoundRelease) -> Verdict:

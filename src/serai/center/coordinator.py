@@ -10,7 +10,8 @@ its place. After a crash it looks again and goes on.
 Time is what members' cosignatures prove, so the coordinator cannot move it
 either: when a deadline has passed on its own clock it logs the newest witnessed
 checkpoint as a ``clock``; the entry makes the members cosign anew, and the next
-``clock`` then carries a time beyond the deadline.
+``clock`` then carries a time beyond the deadline. If it does not, the center's
+clock is ahead of the members', and it waits for as long as theirs lacks.
 """
 
 import logging
@@ -23,6 +24,7 @@ from serai.aggregation.codec import Codec
 from serai.aggregation.exchange import ReadChunk, sum_chunks
 from serai.aggregation.job import Job
 from serai.aggregation.ring import CHUNK_VALUES
+from serai.aggregation.rules import find_participants
 from serai.aggregation.state import (
     Round,
     Stage,
@@ -38,6 +40,7 @@ from serai.aggregation.state import (
 from serai.aggregation.statements import RoundClose, RoundOpen
 from serai.center.arrivals import Arrivals
 from serai.center.replay import Replay
+from serai.center.retention import ALL, Retention
 from serai.center.sequencer import Sequencer
 from serai.charter.state import next_deadline_ms
 from serai.errors import SeraiError
@@ -69,6 +72,7 @@ class Duty:
         operator: signs for the center.
         now_ms: its clock, Unix milliseconds.
         threads: how many add uploads.
+        keep_rounds: of how many rounds uploads are kept, see ``Retention``.
 
     """
 
@@ -78,6 +82,7 @@ class Duty:
     operator: Signer
     now_ms: Callable[[], int]
     threads: int = 1
+    keep_rounds: int = ALL
 
 
 class Coordinator:
@@ -94,8 +99,10 @@ class Coordinator:
         self._stopped = False
         self._over: set[Digest] = set()
         self._arrivals = Arrivals()
+        self._retention = Retention(duty.blobs, duty.keep_rounds)
         self._clocked = ""
         self._timed: tuple[str, int] = ("", 0)
+        self._asked = (0, 0)  # for which deadline members were asked the time, and when to ask again
         self._lacks_blobs = False
         self._thread: threading.Thread | None = None
 
@@ -161,30 +168,36 @@ class Coordinator:
         job = Jobs(state, state.now).get(run.id)
         if job is None:
             return
-        if finished_rounds(state.rounds, job) >= job.rounds:
-            self._end(run.id)
-            return
         this = current_round(state.rounds, run.id)
+        if finished_rounds(state.rounds, job) >= job.rounds:
+            self._mend(job, this)
+            if this is None or len(this.results) == len(this.body.participants):
+                self._end(run.id)
+            return
         if this is None:
-            if _is_answered(run, state) and len(job.keys) >= fewest(job):
-                yield self._opening(job, state, None)
+            if _is_answered(run, state):
+                yield from self._opening(job, state, None)
             return
         self._arrivals.watch(this, self._duty.now_ms())
+        self._retention.step(state.rounds, this)
         for last in (find_round(state.rounds, run.id, this.body.number - 1), this):
             self._mend(job, last)
         stage = stage_of(job, this, state.now)
-        if stage in {Stage.FINISHED, Stage.FAILED} and len(job.keys) >= fewest(job):
-            yield self._opening(job, state, this)
+        if stage in {Stage.FINISHED, Stage.FAILED}:
+            yield from self._opening(job, state, this)
         elif stage is Stage.OPEN and _may_close(job, this, state) and self._has_uploads(this):
             yield self._closing(job.at(this.done), this)
 
     def _end(self, run: Digest) -> None:
         self._over.add(run)
         self._arrivals.forget(run)
+        self._retention.forget(run)
 
-    def _opening(self, job: Job, state: State, before: Round | None) -> RoundOpen:
-        participants = tuple(sorted(job.keys))
-        return RoundOpen(
+    def _opening(self, job: Job, state: State, before: Round | None) -> Iterator[RoundOpen]:
+        participants = find_participants(job, state.rounds)
+        if not participants:
+            return
+        yield RoundOpen(
             run=job.run,
             number=before.body.number + 1 if before else 0,
             model=agreed_model(state.rounds, job),
@@ -222,10 +235,26 @@ class Coordinator:
         if not note or note == self._clocked:
             return None
         passed = [time_ms for time_ms in self._deadlines(state) if time_ms + _SECOND_MS <= self._duty.now_ms()]
-        if state.time_ms and not passed:
+        if state.time_ms and (not passed or self._is_ahead(min(passed))):
             return None
         self._clocked = note
         return self._clock()
+
+    def _is_ahead(self, deadline_ms: int) -> bool:
+        """Whether members were asked for the time after a deadline, said an earlier one, and it is not yet time to ask again.
+
+        Each ``clock`` makes them cosign anew, so a center whose own clock is ahead would fill the log with them.
+        """
+        said_ms, now_ms = self._witnessed_ms(), self._duty.now_ms()
+        asked_ms, until_ms = self._asked
+        if asked_ms == deadline_ms and said_ms is not None and said_ms < deadline_ms:
+            if not until_ms:
+                self._asked = deadline_ms, now_ms + deadline_ms - said_ms
+                return True
+            if now_ms < until_ms:
+                return True
+        self._asked = deadline_ms, 0
+        return False
 
     def _clock(self) -> Clock:
         return Clock(checkpoint=self._witnessed_note())

@@ -11,11 +11,14 @@ from serai.center.app import BackgroundPart, CenterParts, run
 from serai.center.coordinator import Coordinator, Duty
 from serai.center.replay import Replay
 from serai.center.settings import CenterSettings, read_settings
-from serai.charter.constitution import Charter
+from serai.charter.constitution import Charter, genesis_of
 from serai.errors import Misconfigured
 from serai.kernel.ids import Digest
+from serai.ledger.merkle import tree_root
+from serai.ledger.tiles import tile_reader
 from serai.storage.blobs import FileBlobs
 from serai.storage.record_files import read_record
+from serai.storage.snapshots import SNAPSHOT_FILE, SnapshotFile, SnapshotKeeper
 
 CHARTER_FILE: Final = "charter.json"
 _SUM_THREADS: Final = 4  # more only wait for the one that hashes and writes
@@ -43,14 +46,38 @@ def start(folder: Path, host: str | None = None, port: int | None = None) -> Non
     replay = Replay(founding)
 
     def background(parts: CenterParts) -> Sequence[BackgroundPart]:
-        return [_coordinator(settings, parts, founding, replay)]
+        keeper = _resume(settings, parts, founding, replay)
+        return [_Snapshots(parts, replay, keeper), _coordinator(settings, parts, founding, replay)]
 
     run(settings, replay, background)
 
 
+class _Snapshots(BackgroundPart):
+    """Writes a snapshot now and then, and one at the end."""
+
+    def __init__(self, parts: CenterParts, replay: Replay, keeper: SnapshotKeeper) -> None:
+        self._parts, self._replay, self._keeper = parts, replay, keeper
+
+    def start(self) -> None:
+        self._keeper.offer(self._replay.latest())  # after a replay from the first entry, so that it is the last one
+        self._parts.sequencer.subscribe(lambda: self._keeper.offer(self._replay.latest()))
+
+    def stop(self) -> None:
+        self._keeper.close(self._replay.latest())
+
+
+def _resume(settings: CenterSettings, parts: CenterParts, founding: Charter, replay: Replay) -> SnapshotKeeper:
+    """Let the replay go on from the snapshot, if it is one of this log."""
+    log, blobs, size = parts.sequencer, parts.blobs, parts.sequencer.head().size
+    snapshot = SnapshotFile(settings.folder / SNAPSHOT_FILE, genesis_of(founding))
+    read_node = tile_reader(size, parts.tiles.read)  # the tiles of a center that has started are those of its entries
+    state = snapshot.read(size, lambda earlier: tree_root(earlier, read_node))
+    replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size), state)
+    return SnapshotKeeper(snapshot)
+
+
 def _coordinator(settings: CenterSettings, parts: CenterParts, founding: Charter, replay: Replay) -> Coordinator:
     log, blobs = parts.sequencer, parts.blobs
-    replay.attach(log.entries, lambda: log.head().size, lambda blob, size: _has(blobs, blob, size))
     state = replay.current()  # a long log is read before the first request waits for it
     successions = state.charter.successions
     origin = successions[-1].body.log_key.partition("+")[0] if successions else founding.origin
@@ -64,6 +91,7 @@ def _coordinator(settings: CenterSettings, parts: CenterParts, founding: Charter
             operator=parts.operator,
             now_ms=lambda: time.time_ns() // 1_000_000,
             threads=settings.sum_threads or min(_SUM_THREADS, os.cpu_count() or 1),
+            keep_rounds=settings.keep_rounds,
         )
     )
     parts.service.before_submit = coordinator.catch_up_clock

@@ -17,7 +17,7 @@ from serai.kernel.ids import Digest, KeyId
 from serai.kernel.keys import key_id
 from serai.kernel.records import from_json
 from serai.ledger.policy import Witnesses
-from serai.state import KINDS, State, advance
+from serai.state import KINDS, State, fold
 
 _STEP: Final = 4096
 
@@ -45,24 +45,30 @@ class Replay:
         self._size: Callable[[], int] = lambda: 0
         self._has_blob: Callable[[Digest, int], bool] = lambda _blob, _size: False
 
-    def attach(self, read: ReadEntries, size: Callable[[], int], has_blob: Callable[[Digest, int], bool]) -> None:
+    def attach(
+        self,
+        read: ReadEntries,
+        size: Callable[[], int],
+        has_blob: Callable[[Digest, int], bool],
+        state: State | None = None,
+    ) -> None:
         """Read entries from here from now on.
 
         Args:
             read: published entries from an index up to another.
             size: how many are published.
             has_blob: whether a blob of some size is here.
+            state: what the first of them add up to, as a snapshot has it; None to begin at the first.
 
         """
-        self._read, self._size, self._has_blob = read, size, has_blob
+        self._read, self._size, self._has_blob, self._state = read, size, has_blob, state or State()
 
     def current(self) -> State:
         """What all published entries add up to."""
         with self._lock:
             end = self._size()
             while self._read is not None and self._state.size < end:
-                for entry in self._read(self._state.size, min(end, self._state.size + _STEP)):
-                    self._state = advance(self._state, entry)
+                self._state = fold(self._state, self._read(self._state.size, min(end, self._state.size + _STEP)))
             return self._state
 
     def latest(self) -> State:

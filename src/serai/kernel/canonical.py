@@ -41,6 +41,22 @@ def parse(data: bytes, max_bytes: int = 65_535) -> Json:
         Malformed: not JSON, not canonical, or longer than ``max_bytes``.
 
     """
+    value = decode(data, max_bytes)
+    if not _is_canonical(value, data):
+        raise Malformed(
+            "json-not-canonical",
+            "expected canonical JSON (sorted keys, no spaces, shortest escapes); encode it again",
+        )
+    return value
+
+
+def decode(data: bytes, max_bytes: int) -> Json:
+    """Decode bytes that ``canonical`` is known to have made, as a digest of them shows; ``parse`` takes no such word.
+
+    Raises:
+        Malformed: not JSON, with a float or a duplicate key, or longer than ``max_bytes``.
+
+    """
     if len(data) > max_bytes:
         raise Malformed(
             "json-too-large",
@@ -52,11 +68,6 @@ def parse(data: bytes, max_bytes: int = 65_535) -> Json:
         raise
     except (ValueError, RecursionError) as error:
         raise Malformed("json-invalid", f"expected canonical JSON: {error}") from error
-    if not _is_canonical(value, data):
-        raise Malformed(
-            "json-not-canonical",
-            "expected canonical JSON (sorted keys, no spaces, shortest escapes); encode it again",
-        )
     return value
 
 

@@ -181,7 +181,7 @@ def sign_again(entry: bytes, signer: Signer) -> bytes:
     return sign_payload(canonical(statement), signer).encode()
 
 
-@functools.lru_cache(maxsize=16)  # whoever takes an entry in reads it for its name, and again to judge it
+@functools.lru_cache(maxsize=256)  # whoever takes an entry in reads it for its name, and again to judge it
 def parse_envelope(entry: bytes) -> Envelope:
     """Read an entry; the signatures are *not* checked here.
 

@@ -19,6 +19,7 @@ Private keys stay in ``serai.storage.keyring`` (or a hardware token): the pure
 rooms know only the ``Signer`` protocol.
 """
 
+import functools
 import hashlib
 from enum import StrEnum
 from typing import Final, Protocol
@@ -116,6 +117,7 @@ def split_signature(public: bytes, signature: bytes) -> tuple[bytes, ...]:
     return (first, rest) if rest else (first,)
 
 
+@functools.lru_cache(maxsize=256)  # what was admitted is soon folded, and what holds once holds for ever
 def verify_parts(public: bytes, parts: tuple[bytes, ...], message: bytes) -> None:
     """Check every part of a signature.
 

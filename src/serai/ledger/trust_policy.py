@@ -50,8 +50,12 @@ class TrustPolicy:
             lines.append(f"group {name} {group.threshold} {' '.join(group.members)}")
         return "\n".join([*lines, f"quorum {self.quorum}"]) + "\n"
 
-    def open(self, note: Note) -> tuple[Checkpoint, dict[str, int]]:
+    def open(self, note: Note, since_s: int = 0) -> tuple[Checkpoint, dict[str, int]]:
         """Read a checkpoint that this policy believes.
+
+        Args:
+            note: the checkpoint, with its signatures.
+            since_s: cosignatures before this time do not count, Unix seconds; a file says nothing of freshness.
 
         Returns:
             The checkpoint, and when each witness of the policy cosigned it, Unix seconds by name.
@@ -67,9 +71,12 @@ class TrustPolicy:
             raise Unverified("policy-log", f"no log of the policy has signed the checkpoint of {origin}")
         checkpoint = open_checkpoint(note, key)
         times = note.verify(tuple(self.witnesses.values()))
-        seen = {name: times[witness] for name, witness in self.witnesses.items() if witness in times}
+        seen = {name: times[key] for name, key in self.witnesses.items() if times.get(key, -1) >= since_s}
         if not self._holds(frozenset(seen)):
-            raise Unverified("policy-quorum", f"cosigned by {', '.join(sorted(seen)) or 'nobody'}: not {self.quorum}")
+            when = f" since {since_s}" if since_s else ""
+            raise Unverified(
+                "policy-quorum", f"cosigned{when} by {', '.join(sorted(seen)) or 'nobody'}: not {self.quorum}"
+            )
         return checkpoint, seen
 
     def _holds(self, seen: frozenset[str]) -> bool:

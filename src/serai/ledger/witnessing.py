@@ -9,6 +9,8 @@
 | 422    | the proof does not hold, or one size has two roots                                |
 | 200    | cosignature lines, after the checkpoint was stored                                |
 
+Two roots of one size are 422 since C2SP pull request 280 (July 2026); version 1.0.0 of
+the specification has 409 for them, without a size. A log is to take either as a no.
 The old root is the one that the witness stored, never one from the request.
 """
 

@@ -23,7 +23,7 @@ from serai.kernel.ids import Digest, parse_digest
 from serai.storage.disk import no_room_explained
 
 _INCOMING: Final = "incoming"  # temporary files; on the same file system, so that a rename is atomic
-_MAX_SPARES: Final = 4  # a member's vector and sum, of two runs
+_MAX_SPARES: Final = 64  # the uploads of a round; their room was taken before, and the next ones take it again
 _LEAST_SPARE_BYTES: Final = 2**20  # a shorter file is made in no time
 
 
@@ -148,7 +148,7 @@ class FileBlobs:
 
     def writer(self, size: int | None = None) -> BlobWriter:
         """Start writing a blob, see ``BlobStore``."""
-        return _FileWriter(self._folder, self._take_spare(size), sync=self._sync)
+        return _FileWriter(self._folder, None if size is None else self.take_spare(size), sync=self._sync)
 
     def path(self, digest: Digest) -> Path:
         """The file that holds a blob, see ``BlobStore``."""
@@ -200,8 +200,9 @@ class FileBlobs:
         while (spare := self._pop_spare(None)) is not None:
             spare.unlink(missing_ok=True)
 
-    def _take_spare(self, size: int | None) -> Path | None:
-        return None if size is None else self._pop_spare(size)
+    def take_spare(self, size: int) -> Path | None:
+        """The file of a recycled blob of a size, the caller's from now on, to be written over; None if there is none."""
+        return self._pop_spare(size)
 
     def _pop_spare(self, size: int | None) -> Path | None:
         """The spare that was written to last, as its pages are likeliest still in memory; of a size, if one is given."""

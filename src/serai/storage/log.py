@@ -251,5 +251,6 @@ def _insert(connection: Connection, start: int, entries: Sequence[StoredEntry]) 
 
 
 def _put(connection: Connection, values: Mapping[str, bytes]) -> None:
-    for key, value in values.items():
-        connection.execute(_PUT, {"key": key, "value": value})
+    rows = [{"key": key, "value": value} for key, value in values.items()]
+    if rows:
+        connection.execute(_PUT, rows)

@@ -6,6 +6,7 @@ and replaces what differs. That is why nothing here waits for the disk: whatever
 a power cut leaves is repaired by the next start.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class TileFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._edge = TileEdge()
+        self._unfinished = b""  # the last bundle, which is written again until it is full
+        self._is_compared = False
 
     @property
     def size(self) -> int:
@@ -67,6 +70,7 @@ class TileFiles:
         except OSError as error:
             raise _unwritable(error) from error
         self.announce(note)
+        self._is_compared = True
 
     def announce(self, note: str) -> None:
         """Show another checkpoint of what is published already.
@@ -122,29 +126,37 @@ class TileFiles:
             raise Missing("tile-missing", f"{path} is not published") from error
 
     def _advance(self, read: Callable[[int, int], Sequence[bytes]], end: int) -> None:
-        start = self._edge.size
-        bundle_start = start // TILE_WIDTH * TILE_WIDTH
-        entries = read(bundle_start, end)
-        edge, tiles = self._edge.grow([leaf_hash(entry) for entry in entries[start - bundle_start :]])
-        for place in range(0, len(entries), TILE_WIDTH):
-            bundle = entries[place : place + TILE_WIDTH]
-            tiles[Tile(ENTRIES, (bundle_start + place) // TILE_WIDTH, len(bundle))] = encode_bundle(bundle)
+        start, bundle = self._edge.size, self._unfinished
+        entries = read(start, end)
+        edge, tiles = self._edge.grow([leaf_hash(entry) for entry in entries])
+        while start < end:
+            index, width = divmod(start, TILE_WIDTH)
+            place = start - self._edge.size
+            part = entries[place : place + TILE_WIDTH - width]
+            bundle += encode_bundle(part)
+            tiles[Tile(ENTRIES, index, width + len(part))] = bundle
+            start += len(part)
+            if start % TILE_WIDTH == 0:
+                bundle = b""
         for tile, data in tiles.items():
             self._write(tile.path(), data)
             if tile.width == TILE_WIDTH:
                 # Readers of an older checkpoint fall back to the full tile, so its partial forms can go.
                 shutil.rmtree(self.folder / f"{tile.path()}.p", ignore_errors=True)
-        self._edge = edge
+        self._edge, self._unfinished = edge, bundle
 
     def _write(self, path: str, data: bytes) -> None:
         target = self.folder / path
+        if not self._is_compared:
+            with contextlib.suppress(FileNotFoundError):
+                if target.read_bytes() == data:
+                    return
+        fresh = target.with_name(f"{target.name}.new")
         try:
-            if target.read_bytes() == data:
-                return
+            fresh.write_bytes(data)
         except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f"{target.name}.new")
-        fresh.write_bytes(data)
+            fresh.write_bytes(data)
         fresh.replace(target)
 
 

@@ -42,6 +42,7 @@ from serai.aggregation.audit import ReadBlob, verify_round
 from serai.aggregation.ring import chunk_bytes
 from serai.center.coordinator import Coordinator, Duty
 from serai.center.replay import Replay
+from serai.center.retention import ALL
 from serai.center.sequencer import Sequencer
 from serai.center.service import CenterService
 from serai.charter.agreements import Term
@@ -52,13 +53,13 @@ from serai.charter.presets import PRESETS
 from serai.charter.statements import AgreementSign, Ballot, CharterAdopt, ProposalOpen
 from serai.errors import Refused, SeraiError
 from serai.kernel.envelope import Envelope, parse_envelope
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.kernel.keys import Role, Signer, Suite
 from serai.kernel.statement import Body, sign_body
 from serai.ledger.checkpoint import LogSigner
 from serai.ledger.statements import Clock
 from serai.recipes.equipment import Equipment
-from serai.state import State, digest_state
+from serai.state import State, decode_state, digest_state, encode_state
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
@@ -178,6 +179,8 @@ class Federation:
 
     SUITE: ClassVar[Suite] = Suite.ED25519
     """What the members' keys are, but for their witnesses'; a subclass may have another."""
+    KEEP_ROUNDS: ClassVar[int] = ALL
+    """Of how many rounds the center keeps the uploads; a subclass may say."""
 
     def __init__(
         self,
@@ -191,6 +194,7 @@ class Federation:
         self._sandbox = sandbox
         self._equipment = equipment
         self.now_ms = START_MS
+        self._encoded = Digest("")  # of the state that was last proved to be read as it was written
         self._tables = {MemberId(name): rows for name, rows in tables.items()}
         self._keys = {name: self._make_keys(folder / name / "keys") for name in self._tables}
         self.operator = Keyring.create(folder / "center" / "keys", [Role.OPERATOR]).signer(Role.OPERATOR)
@@ -392,7 +396,7 @@ class Federation:
         """Prove everything that can be proved now.
 
         Raises:
-            AssertionError: two members' replays differ.
+            AssertionError: two members' replays differ, or a snapshot of what they add up to would be of something else.
             Unverified: a sum is not the sum of its uploads.
 
         """
@@ -403,8 +407,16 @@ class Federation:
             view = member.zone.mirror.view
             digest = by_size.setdefault(view.size, digest_state(view.state))
             assert digest == digest_state(view.state), f"{name} replays {view.size} entries to another state"
+        self._check_snapshot()
         if self.is_careful:
             self._check_sums()
+
+    def _check_snapshot(self) -> None:
+        state = self.state
+        encoded = encode_state(state)
+        if digest_of(encoded) != self._encoded:
+            self._encoded = digest_of(encoded)
+            assert decode_state(encoded, len(encoded)) == state, "what would be read from a snapshot is another state"
 
     def _check_sums(self) -> None:
         for this in self.state.rounds.rounds.values():
@@ -412,7 +424,7 @@ class Federation:
             if this.id in self._proved or job is None or not this.is_released:
                 continue
             verify_round(job.at(this.done).codec, this, self._chunk_reader(chunk_bytes(job.codec.bits)))
-            if len(this.results) == len(this.body.participants):
+            if this.summed <= set(this.results):  # the center may let go of the uploads now
                 self._proved.add(this.id)
 
     def _chunk_reader(self, size: int) -> ReadBlob:
@@ -456,7 +468,14 @@ class Federation:
         replay.attach(
             log.entries, lambda: log.head().size, lambda blob, size: blobs.has(blob) and blobs.size(blob) == size
         )
-        duty = Duty(log=log, blobs=blobs, replay=replay, operator=self.operator, now_ms=lambda: self.now_ms)
+        duty = Duty(
+            log=log,
+            blobs=blobs,
+            replay=replay,
+            operator=self.operator,
+            now_ms=lambda: self.now_ms,
+            keep_rounds=self.KEEP_ROUNDS,
+        )
         service = CenterService(log, blobs, replay.find_key)
         return _CenterParts(log, store, blobs, service, Coordinator(duty), replay)
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 
 from serai.aggregation.codec import Block, Codec
+from serai.aggregation.rules import find_participants
 from serai.aggregation.state import (
     Stage,
     agreed_model,
@@ -283,14 +284,26 @@ def test_a_second_sum_from_one_model_may_not_lack_one_member(world):
 def test_a_second_sum_may_differ_by_enough_members_but_not_a_third(make_world):
     world = make_world(minimum=2)
     closed_but_unreleased(world, "aarau", "bern")
-    closed_but_unreleased(world, "chur", "davos")
     world.open()
-    world.upload("aarau", "chur")
+    world.upload("chur", "davos")
     world.time_ms += 1000
-    assert world.say(world.close_body()) == "sums 14"
-    world.time_ms += 1
-    assert world.say(world.upload_body("bern"), "bern") == ""
-    assert world.say(world.close_body()) == "sums 14"
+    assert world.say(world.close_body()) == ""
+    world.time_ms += 1000
+    assert world.say(world.open_body(participants=("aarau", "chur"))) == "sums 14"
+    assert world.say(world.open_body()) == "sums 14"
+    assert find_participants(world.job, world.state) == ("aarau", "bern")
+    world.open(participants=("chur", "davos"))
+
+
+def test_no_round_is_opened_that_could_neither_close_nor_fail(make_world):
+    world = make_world(minimum=2, members=("aarau", "bern", "chur"))
+    world.open(participants=("aarau", "bern", "chur"))
+    world.upload("aarau", "bern")
+    world.time_ms += 1000
+    assert world.say(world.close_body()) == ""
+    world.time_ms += 1000
+    assert world.say(world.open_body(participants=("aarau", "bern", "chur"))) == "sums 14"
+    assert find_participants(world.job, world.state) == ("aarau", "bern")
 
 
 def test_the_difference_counts_even_between_finished_rounds_from_one_model(world):
@@ -302,9 +315,7 @@ def test_the_difference_counts_even_between_finished_rounds_from_one_model(world
     for member in sorted(world.current.summed):
         assert world.say(world.result_body(model="model 0"), member) == ""
     assert agreed_model(world.state, world.job) == same
-    world.open(participants=("aarau", "bern", "chur"))
-    world.upload("aarau", "bern", "chur")
-    assert world.say(world.close_body()) == "sums 14"
+    assert world.say(world.open_body(participants=("aarau", "bern", "chur"))) == "sums 14"
 
 
 def test_a_new_model_starts_a_new_count(world, digest):

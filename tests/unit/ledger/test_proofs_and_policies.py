@@ -102,6 +102,32 @@ def test_constituencies_become_nested_groups_which_together_are_a_quorum(log, wi
     assert policy.open(checkpoint(log, witnesses, MEMBERS))[0].size == len(ENTRIES)
 
 
+def test_groups_of_groups_of_groups_hold_where_each_of_them_does(log, witnesses, policy):
+    lines = policy.encode().splitlines()[: 1 + len(MEMBERS)]
+    groups = ["group a 1 astana bern", "group b all a cairo", "group c any b delhi", "group d 2 c lima", "quorum d"]
+    nested = parse_policy("\n".join([*lines, *groups]) + "\n")
+    for those, holds in [
+        (("astana", "cairo", "lima"), True),
+        (("delhi", "lima"), True),
+        (("astana", "bern", "lima"), False),
+        (("astana", "bern", "cairo", "delhi"), False),
+    ]:
+        note = checkpoint(log, witnesses, tuple(MemberId(name) for name in those))
+        if holds:
+            assert set(nested.open(note)[1]) == set(those)
+        else:
+            with pytest.raises(Unverified, match="not d"):
+                nested.open(note)
+
+
+def test_a_reader_who_asks_for_freshness_counts_new_cosignatures_only(log, witnesses, policy):
+    made_s = 1_700_000_000
+    note = checkpoint(log, witnesses, MEMBERS[:4])
+    assert policy.open(note, made_s)[1] == dict.fromkeys(MEMBERS[:4], made_s)
+    with pytest.raises(Unverified, match=f"cosigned since {made_s + 1} by nobody: not members"):
+        policy.open(note, made_s + 1)
+
+
 def test_a_policy_may_have_comments_tabs_and_words_for_thresholds(policy):
     lines = policy.encode().splitlines()
     text = "\n".join(["# who to believe", "", *(f"  {line}\t" for line in lines[:-2]), "group a any astana bern"])

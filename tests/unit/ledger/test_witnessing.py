@@ -47,6 +47,23 @@ def test_409_tells_the_size_that_was_cosigned_last(log):
     assert Asker(log, 7).ask(20, old=8).status == 409
 
 
+def test_an_empty_log_has_the_root_of_the_empty_tree(log):
+    asker = Asker(log)
+    empty = parse_note(log.sign(0, EMPTY_ROOT))
+    assert asker.say(AddCheckpoint(0, (), empty).encode().encode()) == Checkpoint(log.origin, 0, EMPTY_ROOT)
+    other = parse_note(log.sign(0, bytes(32)))
+    assert asker.say(AddCheckpoint(0, (), other).encode().encode()).status == 422
+
+
+def test_signatures_of_keys_that_are_not_known_are_ignored(log, signer):
+    both = log.sign(5, root_of(LEAVES[:5]))
+    other = LogSigner("other.example/log", signer(2)).sign(5, root_of(LEAVES[:5])).partition("\n\n")[2]
+    note = parse_note(both + other)
+    assert Asker(log).say(AddCheckpoint(0, (), note).encode().encode()) == Checkpoint(
+        log.origin, 5, root_of(LEAVES[:5])
+    )
+
+
 def test_400_for_an_old_size_beyond_the_checkpoint_and_for_another_form(log):
     assert Asker(log, 7).ask(5, old=7, proof=()).status == 400
     note = log.sign(20, root_of(LEAVES))
@@ -62,6 +79,10 @@ def test_404_for_a_log_that_is_not_known_whatever_else_is_wrong(log, signer):
 
 def test_403_where_the_logs_key_has_not_signed(log, signer):
     assert Asker(log).ask(5, log=LogSigner(log.origin, signer(2))).status == 403
+    body, lines = log.sign(5, root_of(LEAVES[:5])).split("\n\n")
+    for_another = log.sign(6, root_of(LEAVES[:6])).split("\n\n")[1]
+    for spoilt in (for_another, for_another + lines, lines + for_another):  # a known key's signature that fails
+        assert Asker(log).say(f"old 0\n\n{body}\n\n{spoilt}".encode()).status == 403
 
 
 @pytest.mark.parametrize(

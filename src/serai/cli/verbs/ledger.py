@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import click
 from serai.agent.bundles import Bundle, TileSource, publish, write_bundle
 from serai.agent.handover import wanted_blobs
 from serai.agent.mirror import Mirror
-from serai.agent.session import MIRROR_FILE, Session, read_charter
+from serai.agent.session import Session, open_mirror
 from serai.agent.settings import load_settings
 from serai.cli.leaving import policy as policy_text
 from serai.cli.leaving import prove, write_exit
@@ -21,7 +22,6 @@ from serai.ledger.note import parse_note
 from serai.ledger.proof import parse_proof
 from serai.ledger.trust_policy import MAX_POLICY_BYTES, parse_policy
 from serai.storage.blobs import FileBlobs
-from serai.storage.log import LogStore
 from serai.storage.tile_files import TileFiles
 
 
@@ -56,7 +56,7 @@ def bundle(home: Path, out: Path, *, as_json: bool) -> None:
 def take(home: Path, file: Path, *, as_json: bool) -> None:
     """Verify the bundle FILE and take what is new in it; an agent that runs goes on from there."""
     settings = load_settings(home)
-    mirror = Mirror(LogStore(settings.home / MIRROR_FILE), read_charter(settings))
+    mirror = open_mirror(settings)
     before, blobs = mirror.view, FileBlobs(settings.home / "blobs")
     with Bundle(file) as found:
         source = TileSource(found.read)
@@ -113,12 +113,13 @@ def proof(home: Path, entry: int, out: Path, *, as_json: bool) -> None:
 @click.option(
     "--policy", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="Whom to believe."
 )
+@click.option("--max-age-s", type=click.IntRange(1), help="Count cosignatures of the last so many seconds only.")
 @json_option
-def verify(file: Path, entry: Path, policy: Path, *, as_json: bool) -> None:
+def verify(file: Path, entry: Path, policy: Path, max_age_s: int | None, *, as_json: bool) -> None:
     """Check the proof FILE of an entry against a policy, without a center or a zone."""
     found = parse_proof(_text(file))
     found.check(entry.read_bytes())
-    checkpoint, times = parse_policy(_text(policy)).open(found.note)
+    checkpoint, times = parse_policy(_text(policy)).open(found.note, int(time.time()) - max_age_s if max_age_s else 0)
     text = (
         f"Entry {found.index} is in {checkpoint.origin}, of {checkpoint.size} entries, cosigned by {', '.join(times)}."
     )
@@ -146,7 +147,7 @@ def policy(home: Path, *, by_group: bool, as_json: bool) -> None:
 def evidence(home: Path, *, as_json: bool) -> None:
     """Show why this zone halted: the signed checkpoints that disagree, for anybody to check."""
     settings = load_settings(home)
-    found = Mirror(LogStore(settings.home / MIRROR_FILE), read_charter(settings)).evidence
+    found = open_mirror(settings).evidence
     if found is None:
         emit({"fork": None}, "No fork is known: every checkpoint that came fits this mirror.", as_json=as_json)
         return
