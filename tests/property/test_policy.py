@@ -42,7 +42,7 @@ def maybe(values):
 
 FACTS = st.builds(
     JobFacts,
-    action=st.just("train"),
+    action=st.sampled_from(["train", "release"]),
     purpose=maybe(st.sampled_from(["a", "a.b", "b"])),
     code=maybe(st.sampled_from([Digest("11" * 32), Digest("22" * 32)])),
     rows=maybe(st.integers(0, 6)),
@@ -68,6 +68,7 @@ FACTS = st.builds(
     ),
     subjects=maybe(st.integers(0, 6)),
     worked_s=maybe(st.integers(0, 6)),
+    release_approvals=maybe(st.integers(0, 6)),
 )
 INSTANTS = st.builds(
     Instant, index=st.just(9), time_ms=st.integers(0, 7) | st.integers(0, 23).map(lambda hour: hour * 3_600_000 + 1)
@@ -137,6 +138,7 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "privacy",
             "subjects",
             "worked_s",
+            "release_approvals",
         ]
     ),
 )

@@ -296,8 +296,12 @@ def _uses(zone: Zone, run: Run, view: View) -> int:
         for other in view.state.runs.plans.values()
         if other.id != run.id and other.plan.offers.get(member) == offer and other.plan.agreement == run.plan.agreement
     )
-    # What was said just now is in the journal before this view of the log has it.
-    return sum(member in other.keys or zone.journal.decision(answer_topic(other.id)) == JOIN for other in others)
+    return sum(member in other.keys or _has_just_joined(zone, other) for other in others)
+
+
+def _has_just_joined(zone: Zone, run: Run) -> bool:
+    """Whether this zone's answer, which its view of the log has not yet, is yes."""
+    return zone.member not in run.declines and zone.journal.decision(answer_topic(run.id)) == JOIN
 
 
 def answer_topic(run: Digest) -> str:

@@ -26,7 +26,7 @@ from serai.agent import figures, reports
 from serai.agent.mirror import View
 from serai.agent.recovery import deal_topic
 from serai.agent.zone import Zone
-from serai.aggregation.state import Round, find_round
+from serai.aggregation.state import Round, current_round, find_round
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
 from serai.training.state import Run
@@ -149,9 +149,10 @@ def _rounds(view: View, run: Run) -> Iterator[Round]:
 
 def _last_word_ms(view: View, run: Run) -> int:
     """When something was said in a run last, as far as the log dates it."""
-    times = [run.at.time_ms]
-    for this in _rounds(view, run):
-        times += [this.at.time_ms, this.closed.at.time_ms if this.closed else 0]
+    this = current_round(view.state.rounds, run.id)
+    said = [run.at]
+    if this is not None:
+        said += [this.at, *([this.closed.at] if this.closed else [])]
     if run.cancelled is not None:
-        times.append(run.cancelled.at.time_ms)
-    return max(times)
+        said.append(run.cancelled.at)
+    return max(at.time_ms for at in said)

@@ -14,6 +14,7 @@ from serai.zones.forms import Reason, listed
 PARTIES: Final = "parties"  # in `recipients`: whoever is a party of the cited agreement
 PUBLIC: Final = "public"  # in `recipients`: everybody
 
+_RELEASE: Final = "release"
 _SUBJECTS: Final = "number of subjects (no column of the dataset tells)"
 _HOUR_MS: Final = 3_600_000
 _NO_TIME: Final = "log time (no clock is in the log yet)"
@@ -193,6 +194,17 @@ def check_compute_cap(most_s: int, facts: JobFacts, _at: Instant) -> Reason:
     if facts.worked_s is None:
         return missing("time that the run's program has worked")
     return None if facts.worked_s < most_s else f"allows {most_s} s of work, the program has worked {facts.worked_s} s"
+
+
+def check_release_approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:
+    """So many members approved the model, where one is to be released."""
+    if facts.action != _RELEASE:
+        return None
+    if facts.release_approvals is None:
+        return missing("number of approvals of the model")
+    if facts.release_approvals >= least:
+        return None
+    return f"needs {least} members that approve the model, {facts.release_approvals} did"
 
 
 def missing(fact: str) -> str:

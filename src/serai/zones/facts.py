@@ -78,6 +78,7 @@ class JobFacts:
         privacy: what the job's declared outputs cost at most; None without noise, or
             where nobody can tell.
         subjects: distinct subjects, such as patients, whom those rows are about.
+        release_approvals: distinct parties who approved the model that is to be released.
         worked_s: whole seconds that the run's program has worked in this zone so far.
 
     """
@@ -101,3 +102,4 @@ class JobFacts:
     privacy: PrivacyCost | None = None
     subjects: int | None = None
     worked_s: int | None = None
+    release_approvals: int | None = None

@@ -29,6 +29,7 @@ term                      value            holds when
 ``max_subjects``          subjects         they are about no more
 ``hours``                 hours, UTC       log time is in that part of the day; ``22-06`` runs over midnight
 ``embargo_until_ms``      Unix ms          log time has come to it
+``release_approvals``     members          so many approved the model, by its digest, before it is released
 ``compute_cap_s``         seconds          the run's program has worked less than that in this zone
 ========================  ===============  ==================================================
 """
@@ -131,6 +132,7 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "max_subjects": TermRule(forms.count_form, checks.check_max_subjects),
     "hours": TermRule(forms.hours_form, checks.check_hours, forms.parse_hours),
     "embargo_until_ms": TermRule(forms.count_form, checks.check_embargo),
+    "release_approvals": TermRule(forms.count_form, checks.check_release_approvals),
     "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),
 }
 """Every term there is; anything else denies."""

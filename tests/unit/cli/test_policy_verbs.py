@@ -253,3 +253,16 @@ def test_a_receipt_of_deletion_is_explained_with_its_run(desk):
     assert "at most 30 days after the run" in told
     assert "deleted by bern" in told
     assert "deleted by bern" in desk.told("lima", "explain", run)
+
+
+def test_a_steward_approves_a_run_by_its_first_characters_and_anything_else_by_its_digest(desk):
+    agreement = desk.bloc.agree(Terms(offer=(Term(name="approvals", value=2, clause="two look first"),)))
+    run = desk.bloc.train(agreement, "newton", 1, {"features": "1"})
+    desk.bloc.settle()
+    assert not desk.bloc.state.runs.plans[run].keys
+    assert desk.json("bern", "approve", run[:8])["members"] == 1
+    assert desk.json("lima", "approve", run[:8], "--as-delegate")["members"] == 2
+    desk.bloc.settle()
+    assert set(desk.bloc.state.runs.plans[run].keys) == set(desk.bloc.members)
+    assert desk.json("bern", "approve", "ab" * 32)["subject"] == "ab" * 32
+    assert "no run or evaluated model has an id that starts with 'abcd'" in desk.refused("bern", "approve", "abcd")

@@ -58,6 +58,7 @@ HOLDS = [
     ("hours", "22-06"),
     ("embargo_until_ms", 1_000),
     ("compute_cap_s", 60),
+    ("release_approvals", 9),
 ]
 FAILS = [
     ("purpose", ("climate",), "'health.heart'"),
@@ -107,6 +108,16 @@ def test_what_leaves_in_the_clear_fails_secure_sum():
     assert "in the clear" in verdict.reason
 
 
+def test_approvals_of_a_model_are_asked_for_when_it_is_released_and_not_before():
+    demand, release = term("release_approvals", 2), replace(FACTS, action="release")
+    for approvals, says in ((None, "missing fact"), (1, "needs 2 members that approve the model, 1 did")):
+        verdict = judge_term(demand, replace(release, release_approvals=approvals), AT, "agreement abc")
+        assert isinstance(verdict, Denied)
+        assert says in verdict.reason
+    assert judge_term(demand, replace(release, release_approvals=2), AT, "agreement abc") == GRANTED
+    assert judge_term(demand, FACTS, AT, "agreement abc") == GRANTED
+
+
 def test_a_purpose_is_not_below_another_that_only_begins_alike():
     facts = replace(FACTS, purpose="healthcare")
     assert isinstance(judge_term(term("purpose", ("health",)), facts, AT, "offer abc"), Denied)
@@ -114,7 +125,7 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    assert {name for name, _, _ in FAILS} | {"secure_sum"} == set(VOCABULARY)
+    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals"} == set(VOCABULARY)
 
 
 NEEDS = {
