@@ -8,7 +8,8 @@ import pytest
 from serai.agent.legal import read_profile
 from serai.agent.settings import load_settings
 from serai.charter.agreements import Term
-from serai.cli.policies import from_files, judge, read_jobs
+from serai.cli.example_jobs import read_jobs
+from serai.cli.policies import from_files, judge
 from serai.errors import Malformed, Misconfigured
 from serai.kernel.units import Instant
 from serai.kernel.verdict import Denied

@@ -50,6 +50,7 @@ from serai.state import Jobs
 from serai.training.state import Run, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
+from serai.zones.guard import Decision
 
 _WAITS: Final = 4  # round trips in which a member asks for nothing: news of close, quorum, releases and results
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Runner:
         self._over: set[Digest] = set()
         self._lagged: set[Digest] = set()  # runs that are over here, and not yet for some other member
         self._troubles: dict[Digest, str] = {}
+        self._waiting: dict[Digest, str] = {}
         self._retention = Retention(zone)
         self._reports = Reports(zone.settings.home, zone.member, self._retention.has_forgotten)
 
@@ -135,6 +137,8 @@ class Runner:
         elif not is_only_waiting(decision):
             reasons = reasons_of(decision)
             zone.say_once(answer_topic(run.id), "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
+        else:
+            self._tell_waiting(run, decision)
 
     def _advance(self, run: Run, job: Job, view: View) -> None:
         active = self._active.get(run.id)
@@ -378,6 +382,14 @@ class Runner:
         self._zone.blobs.drop_spares()
         self._zone.keys.forget_agreement(key_name(run))
         self._zone.journal.budgets.free(run)
+
+    def _tell_waiting(self, run: Run, decision: Decision) -> None:
+        """Say once for what an answer waits: nothing of it stands in the log."""
+        steps = ", ".join(dict.fromkeys(step for step, _ in decision.denials))
+        if self._waiting.get(run.id) != steps:
+            self._waiting[run.id] = steps
+            reasons = "; ".join(f"{denied.article}: {denied.reason}" for _, denied in decision.denials)
+            _log.info("run %s is not answered yet: %s", run.id[:12], reasons)
 
     def _tell_trouble(self, run: Run, error: SeraiError) -> None:
         """Say once what stands in the way of a run; it is tried again with each new view."""

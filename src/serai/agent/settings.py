@@ -331,16 +331,7 @@ def load_settings(home: Path) -> ZoneSettings:
     path = home / SETTINGS_FILE
     parsed = read_toml(_ZoneFile, path, f"`serai zone init --home {home}` writes it")
     genesis = _genesis(parsed.genesis, path)
-    if parsed.max_staleness_s <= 0:
-        raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
-    if not 0 <= parsed.flows <= MAX_FLOWS:
-        raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
-    if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
-        raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
-    if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
-        raise Misconfigured("settings-value", f"{path}: peers must be http(s)://host:port, got {bad[0]!r}")
-    if parsed.retention_days is not None and parsed.retention_days < 0:
-        raise Misconfigured("settings-value", f"{path}: retention_days must be at least 0, got {parsed.retention_days}")
+    _check(parsed, path)
     policy, legal = resolve(parsed.policy, home), resolve(parsed.legal, home)
     return ZoneSettings(
         home=home,
@@ -386,6 +377,20 @@ def with_pins(text: str, center_url: str, genesis: Digest) -> str:
             lines.insert(top, pin)
             top += 1
     return "\n".join(lines) + "\n"
+
+
+def _check(parsed: _ZoneFile, path: Path) -> None:
+    """Refuse values out of their range."""
+    if parsed.max_staleness_s <= 0:
+        raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
+    if not 0 <= parsed.flows <= MAX_FLOWS:
+        raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
+    if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
+        raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
+    if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
+        raise Misconfigured("settings-value", f"{path}: peers must be http(s)://host:port, got {bad[0]!r}")
+    if parsed.retention_days is not None and parsed.retention_days < 0:
+        raise Misconfigured("settings-value", f"{path}: retention_days must be at least 0, got {parsed.retention_days}")
 
 
 def _equipment(parsed: _ZoneFile, path: Path) -> Equipment:

@@ -1,42 +1,25 @@
-"""Policies as a steward reads and tests them: where each term stands, and what example jobs would meet.
-
-Example jobs are a TOML file of facts, so that a steward keeps them beside the
-policy as its tests::
-
-    [defaults]
-    recipients = ["bern", "lima"]
-    at = 2026-11-25T10:00:00Z
-
-    [[jobs]]
-    name = "marketing is refused"
-    purpose = "marketing"
-    expect = "deny"
-    because = ["purpose"]
-
-A fact that the file does not give is unknown, and denies where a term asks for it;
-where a zone is named, its settings give what they hold.
-"""
+"""Policies as a steward reads and tests them: where each term stands, and what example jobs would meet."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from serai.agent.legal import read_profile
 from serai.agent.session import Session
 from serai.agent.settings import SETTINGS_FILE, ZoneSettings
-from serai.agent.toml_files import find_lines, read_text, read_toml
+from serai.agent.toml_files import find_lines, read_text
 from serai.agent.vault import Vault
 from serai.charter.agreements import AgreementText, Term
+from serai.cli.example_jobs import Answer, Job, merge
 from serai.cli.find import find_id
 from serai.cli.moments import unix_ms
 from serai.cli.proposals import read_proposal
 from serai.errors import Malformed, Misconfigured
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import Denied
-from serai.zones.facts import JobFacts, PrivacyCost
+from serai.zones.facts import JobFacts
 from serai.zones.forms import parse_dp
 from serai.zones.policy import (
     LEGAL_PROFILE,
@@ -51,65 +34,6 @@ from serai.zones.policy import (
 from serai.zones.state import find_grant
 from serai.zones.terms import article_of, judge_form
 from serai.zones.transfers import Instrument, find_jurisdictions, find_transfers
-
-
-class Answer(StrEnum):
-    """What a policy says to a job."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """An example job: its name, what is expected, and its facts, each as ``JobFacts`` has it.
-
-    Attributes:
-        because: terms that must be among the reasons.
-        at: log time, as a date and time; UTC unless it says otherwise.
-        dp: what it costs in privacy: unit, epsilon and delta.
-
-    """
-
-    name: str = ""
-    expect: Answer | None = None
-    because: tuple[str, ...] = ()
-    at: str | None = None
-    action: str = "train"
-    purpose: str | None = None
-    code: Digest | None = None
-    rows: int | None = None
-    subjects: int | None = None
-    outputs: tuple[str, ...] | None = None
-    participants: tuple[MemberId, ...] | None = None
-    parties: tuple[MemberId, ...] | None = None
-    minimum: int | None = None
-    recipients: tuple[MemberId, ...] | None = None
-    approvals: int | None = None
-    jurisdiction: str | None = None
-    secure_sum: bool | None = None
-    retention_days: int | None = None
-    uses: int | None = None
-    worked_s: int | None = None
-    dp: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a moment or a cost that is none.
-
-        Raises:
-            ValueError: as above.
-
-        """
-        if self.at is not None:
-            unix_ms(datetime.fromisoformat(self.at))
-        if self.dp is not None and parse_dp(self.dp) is None:
-            raise ValueError(f"dp: expected unit, epsilon and delta, such as ['record', '1', '1e-6'], got {self.dp!r}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _JobsFile:
-    jobs: tuple[Job, ...]
-    defaults: Job = field(default_factory=Job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,17 +119,6 @@ class Outcome:
         return Answer.DENY if self.denials else Answer.ALLOW
 
 
-def read_jobs(path: Path) -> tuple[Job, ...]:
-    """Read example jobs.
-
-    Raises:
-        Misconfigured: the file is missing, not TOML, or has an unknown key or a value of the wrong type.
-
-    """
-    read = read_toml(_JobsFile, path, "write example jobs first; docs/how-to/write-a-policy.md shows some")
-    return tuple(_merged(read.defaults, job) for job in read.jobs)
-
-
 def from_files(paths: Iterable[Path]) -> Rulebook:
     """The policies of files: profiles, and agreements as they are proposed.
 
@@ -274,7 +187,7 @@ def joined(first: Rulebook, second: Rulebook) -> Rulebook:
         first.jurisdiction or second.jurisdiction,
         {**second.places, **first.places},
         (*first.instruments, *second.instruments),
-        _merged(second.known, first.known),
+        merge(second.known, first.known),
     )
 
 
@@ -282,7 +195,7 @@ def judge(rulebook: Rulebook, jobs: Iterable[Job]) -> Iterator[Outcome]:
     """What the policies say to each job, and whether that was expected."""
     policies = rulebook.policies
     for job in jobs:
-        facts, at = _facts(rulebook, _merged(rulebook.known, job))
+        facts, at = _facts(rulebook, merge(rulebook.known, job))
         denials = policies.judge(facts, at)
         yield Outcome(job, denials, _failure(job, denials))
 
@@ -318,26 +231,12 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         transfers=transfers,
         retention_days=job.retention_days,
         uses=job.uses,
-        privacy=_cost(job),
+        privacy=None if job.dp is None else parse_dp(job.dp),
         subjects=job.subjects,
         worked_s=job.worked_s,
+        release_approvals=job.release_approvals,
     )
     return facts, at
-
-
-def _cost(job: Job) -> PrivacyCost | None:
-    return None if job.dp is None else parse_dp(job.dp)
-
-
-def _merged(under: Job, over: Job) -> Job:
-    """``over``, and where it leaves a field as it is by default, ``under``."""
-    default = Job()
-    given = {
-        item.name: getattr(over, item.name)
-        for item in fields(Job)
-        if getattr(over, item.name) != getattr(default, item.name)
-    }
-    return replace(under, **given)
 
 
 def _agreement(source: str, text: AgreementText, files: tuple[Path, ...]) -> Source:

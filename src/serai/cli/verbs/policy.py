@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from serai.agent.settings import load_settings
+from serai.cli.example_jobs import read_jobs
 from serai.cli.output import count, emit, emit_table, json_option
 from serai.cli.policies import (
     Outcome,
@@ -18,7 +19,6 @@ from serai.cli.policies import (
     from_zone,
     joined,
     judge,
-    read_jobs,
 )
 from serai.cli.voice import open_session
 from serai.errors import Misconfigured, Missing
