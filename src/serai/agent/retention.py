@@ -20,6 +20,8 @@ saying otherwise. So does what a privacy budget has paid.
 
 import logging
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from serai.agent import figures, reports
@@ -48,6 +50,7 @@ class Retention:
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
         self._done: set[Digest] = set()
+        self._receipts: dict[Digest, DataDeletion] = {}  # of what is deleted and not yet said
 
     def has_forgotten(self, run: Digest) -> bool:
         """Whether a run's data were deleted here, or are just being deleted."""
@@ -65,7 +68,7 @@ class Retention:
         if days is None:
             return
         for run in view.state.runs.plans.values():
-            if self._zone.member not in run.keys or self._is_done(run.id, view):
+            if self._zone.member not in run.keys or run.id in self._receipts or self._is_done(run.id, view):
                 continue
             kept_days = days if run.id in over else max(days, 1)
             if now_ms >= _last_word_ms(view, run) + kept_days * _DAY_MS:
@@ -77,20 +80,31 @@ class Retention:
         return run in self._done
 
     def forget(self, run: Run, view: View) -> None:
-        """Delete what a run derived from this zone's data, and say so.
+        """Delete what a run derived from this zone's data; ``say`` says so.
 
         Raises:
-            Unavailable: the center does not answer; call again when it does.
+            Unavailable: a file cannot be deleted.
 
         """
         zone, days = self._zone, self._zone.settings.retention_days
         assert days is not None, "only a zone with a limit forgets"
         zone.journal.decide(_topic(run.id), run.id)
         items = self._delete(run, view)
-        receipt = DataDeletion(offer=run.plan.offers[zone.member], run=run.id, kept_days=days, items=items)
-        zone.say_once(f"deletion {run.id}", run.id, lambda: receipt)
-        self._done.add(run.id)
+        offer = run.plan.offers[zone.member]
+        self._receipts[run.id] = DataDeletion(offer=offer, run=run.id, kept_days=days, items=items)
         _log.info("what run %s derived from the data is deleted: %d items", run.id[:12], items)
+
+    def say(self) -> None:
+        """Say what was deleted.
+
+        Raises:
+            Unavailable: the center does not answer; call again when it does.
+
+        """
+        for run, receipt in tuple(self._receipts.items()):
+            self._zone.say_once(f"deletion {run}", run, partial(replace, receipt))
+            self._done.add(run)
+            del self._receipts[run]
 
     def _delete(self, run: Run, view: View) -> int:
         zone, rounds = self._zone, tuple(_rounds(view, run))

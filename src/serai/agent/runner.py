@@ -86,9 +86,13 @@ class Runner:
             Unavailable: the center does not answer; call again when it does.
 
         """
-        self._forget_in_time(view)  # a duty, whether or not anything may run
-        if view.halt or self._zone.settings.is_stopped:
-            return
+        try:
+            if not view.halt and not self._zone.settings.is_stopped:
+                self._work_on_runs(view)
+        finally:
+            self._forget_in_time(view)  # a duty, whatever stands in the way of work
+
+    def _work_on_runs(self, view: View) -> None:
         for run_id in tuple(self._lagged):
             self._drop_last(run_id, view)
         # In the order of the log: where not all can be joined, every zone joins the same.
@@ -105,9 +109,15 @@ class Runner:
         self._reports.write(view)
 
     def _forget_in_time(self, view: View) -> None:
-        for run in self._retention.due(view, self._over):
-            self._let_go(run.id)
-            self._retention.forget(run, view)
+        try:
+            for run in self._retention.due(view, self._over):
+                self._let_go(run.id)
+                self._retention.forget(run, view)
+            self._retention.say()
+        except Unavailable:
+            raise
+        except SeraiError as error:
+            _log.warning("what is due to be deleted, or the word of it, waits: %s", error.message)
 
     def _work_on(self, run: Run, view: View) -> None:
         zone = self._zone
