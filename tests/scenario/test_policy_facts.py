@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serai.agent.app import _warn_of_terms
 from serai.agent.reports import FOLDER as REPORTS
 from serai.agent.retention import Retention
 from serai.agent.vault import Vault
@@ -93,6 +94,36 @@ def test_a_run_waits_for_its_hours_and_an_embargo(agreed):
     assert set(story.run(run).keys) == {"bern", "oslo"}
     story.bloc.pass_time(HOUR_MS)
     assert set(story.run(run).keys) == set(story.bloc.members)
+
+
+def test_a_member_whose_hours_end_in_mid_run_sits_out_the_later_rounds(agreed):
+    story, agreement = agreed
+    hour = START_MS // HOUR_MS % 24
+    set_zone(story, "bern", policy=limits("hours", f"{hour:02}-{(hour + 1) % 24 or 24:02}"))
+    run = story.bloc.train(agreement, "newton", 3, FEATURES)
+    story.step_until(lambda: story.round(run) and "bern" in story.round(run).uploads)
+    story.bloc.pass_time(HOUR_MS)
+    story.bloc.settle()
+    later = [this for this in story.bloc.state.rounds.rounds.values() if this.body.number > 0]
+    assert later
+    assert not any("bern" in this.uploads for this in later)
+
+
+def test_for_what_an_answer_waits_is_told_once(agreed, caplog):
+    story, agreement = agreed
+    caplog.set_level("INFO")
+    set_zone(story, "bern", policy=limits("approvals", 2))
+    train(story, agreement)
+    told = [record.message for record in caplog.records if "is not answered yet" in record.message]
+    assert len(told) == 1
+    assert "clause house 1: approvals: needs 2 approving members, 0 approved" in told[0]
+
+
+def test_a_zone_says_at_its_start_which_of_its_own_terms_it_could_not_enforce(agreed, caplog):
+    settings = agreed[0].bloc.members["bern"].zone.settings
+    _warn_of_terms(replace(settings, policy=limits("min_cohrt", 5), legal=limits("min_cohort", 5)))
+    (record,) = caplog.records
+    assert "every run is refused by zone policy, clause house 1: the term 'min_cohrt' is not known" in record.message
 
 
 def test_a_program_that_has_worked_long_enough_works_no_more(running):

@@ -192,6 +192,7 @@ def test_nothing_is_judged_by_no_policy(folder):
     done = policy("test", "--jobs", folder / "jobs.toml")
     assert done.exit_code == 1
     assert "whose policy?" in done.stderr
+    assert "2027-01-01 00:00:00 UTC" in policy("show", folder / "house.toml").stdout  # the end of its last day
     assert "whose dataset" in policy("show", "--dataset", "rows").stderr
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from serai.agent.settings import load_settings
+from serai.charter.agreements import Term
 from serai.cli.example_jobs import read_jobs
-from serai.cli.output import count, emit, emit_table, json_option
+from serai.cli.output import count, emit, emit_table, json_option, with_dates
 from serai.cli.policies import (
     Outcome,
     Rulebook,
@@ -22,6 +23,7 @@ from serai.cli.policies import (
 )
 from serai.cli.voice import open_session
 from serai.errors import Misconfigured, Missing
+from serai.kernel.records import to_json
 
 _files = click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, dir_okay=False))
 _home = click.option(
@@ -46,7 +48,12 @@ def show(
     """Show every term that holds, by where it stands. FILE: a profile (.toml) or an agreement (.md)."""
     rulebook = _gather(files, home, dataset, agreement)
     rows = [
-        {"source": source.policy.source, "term": term.name, "value": _worded(term.value), "clause": term.clause}
+        {
+            "source": source.policy.source,
+            "term": term.name,
+            "value": to_json(term.value) if as_json else _worded(term),
+            "clause": term.clause,
+        }
         for source in rulebook.sources
         for term in source.policy.terms
     ]
@@ -151,8 +158,11 @@ def _value(rulebook: Rulebook, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _worded(value: str | int | tuple[str, ...]) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+def _worded(term: Term) -> str:
+    """A term's value as people read it: codes in a row, points in time as dates."""
+    if isinstance(term.value, tuple):
+        return ", ".join(term.value)
+    return with_dates(f"{term.value} ms") if term.name.endswith("_ms") else str(term.value)
 
 
 def _title(text: str) -> str:
