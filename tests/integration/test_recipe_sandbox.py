@@ -220,7 +220,9 @@ GARBAGE = {
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_an_answer_is_refused_that_holds(garbage, opened, data):
-    body = "for fd in range(3, 1024):\n    try: os.write(fd, " + GARBAGE[garbage] + ")\n    except OSError: pass\n" + FINE
+    body = (
+        "for fd in range(3, 1024):\n    try: os.write(fd, " + GARBAGE[garbage] + ")\n    except OSError: pass\n" + FINE
+    )
 
     assert refusal(opened(body), data).code == "sandbox-answer"
     is_still_working(opened, data)

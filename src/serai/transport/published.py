@@ -24,6 +24,24 @@ class PublicFiles:
         self._url = url.rstrip("/")
         self._pool = urllib3.PoolManager(retries=False, timeout=timeout_s)
 
+    def send(self, path: str, body: bytes, most_bytes: int) -> tuple[int, bytes]:
+        """Status and body of the answer to a POST, at most so many bytes of it.
+
+        Raises:
+            Unavailable: nobody answers.
+
+        """
+        address = f"{self._url}/{path}"
+        try:
+            answer = self._pool.request("POST", address, body=body, preload_content=False)
+            data = answer.read(most_bytes)
+            answer.release_conn()
+        except HTTPError as error:
+            raise Unavailable(
+                "peer-unreachable", f"nobody answers at {address}; is that zone's agent running?"
+            ) from error
+        return answer.status, data
+
     def read(self, path: str) -> bytes:
         """The bytes of a published file.
 
