@@ -38,7 +38,7 @@ from serai.agent.receipts import (
 )
 from serai.agent.zone import Zone
 from serai.charter.state import witness_keys
-from serai.errors import Missing, Refused, SeraiError, Unavailable
+from serai.errors import Malformed, Refused, SeraiError, Unavailable, Unverified
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role
@@ -85,9 +85,8 @@ class _Item:
 
     @property
     def evidence(self) -> Evidence:
-        return Evidence(
-            entry=self.entry.decode(), receipts=tuple(self.receipts[name].decode() for name in sorted(self.receipts))
-        )
+        given = dict(self.receipts)  # other threads may add to it meanwhile
+        return Evidence(entry=self.entry.decode(), receipts=tuple(given[name].decode() for name in sorted(given)))
 
 
 class Carrier:
@@ -139,7 +138,7 @@ class Carrier:
             elif now_ms - since_ms >= wait_ms and self._take_own(Evidence(entry=entry.decode())):
                 self._items[name].handed_ms = since_ms
         try:
-            for evidence in kept(zone.settings.home):
+            for evidence in kept(zone.settings.home, self._items.keys() | self._done):
                 self._take_own(evidence)
         except SeraiError as error:
             _log.warning("a file in the folder of withheld statements is not one: %s", error.message)
@@ -161,8 +160,8 @@ class Carrier:
         """Take evidence in; all that is known then.
 
         Raises:
-            Malformed: the statement is none.
-            Missing: it need not be let in, as this zone sees it.
+            Malformed: the statement is none, or a receipt.
+            Unverified: the center need not let it in, as this zone sees it.
             Refused: too many of that author's are carried already.
 
         """
@@ -174,9 +173,10 @@ class Carrier:
             if name in self._done or (self._zone.mirror.find(name) is not None and not evidence.receipts):
                 return evidence  # it stands
             item = self._admit(name, entry)
+        known = {parse_envelope(receipt).signer for receipt in tuple(item.receipts.values())}
         for receipt in evidence.receipts:
-            if receipt.encode() in item.receipts.values():
-                continue
+            if parse_envelope(receipt.encode()).signer in known:
+                continue  # so that nobody has the same signatures checked again and again
             one = Evidence(entry=evidence.entry, receipts=(receipt,))
             for member in self.judge(one).receipts:
                 item.receipts.setdefault(member, receipt.encode())
@@ -185,9 +185,11 @@ class Carrier:
     def _admit(self, name: Digest, entry: bytes) -> _Item:
         said = recognise(self._zone.mirror.view.state, entry)
         if isinstance(said, Denied):
-            raise Missing("withheld-void", f"the center need not take that statement, by {said.article}: {said.reason}")
+            raise Unverified(
+                "withheld-void", f"the center need not take that statement, by {said.article}: {said.reason}"
+            )
         if said.body.KIND == Receipt.KIND:
-            raise Missing("withheld-receipt", "receipts travel with the statement that they are about")
+            raise Malformed("withheld-receipt", "receipts travel with the statement that they are about")
         with self._lock:
             if sum(item.author == said.member for item in self._items.values()) >= MAX_CARRIED:
                 raise Refused(

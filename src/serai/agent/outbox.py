@@ -8,7 +8,7 @@ members give for it, until it stands in the log.
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,8 +63,8 @@ def keep(home: Path, evidence: Evidence) -> Path:
     return path
 
 
-def kept(home: Path) -> Iterator[Evidence]:
-    """What a zone keeps, in the order of the names.
+def kept(home: Path, known: Collection[Digest] = ()) -> Iterator[Evidence]:
+    """What a zone keeps, in the order of the names, but for statements that the caller knows.
 
     Raises:
         Malformed: a file holds something else.
@@ -72,6 +72,6 @@ def kept(home: Path) -> Iterator[Evidence]:
     """
     folder = home / FOLDER
     names = sorted(path for path in folder.glob("*.json") if _NAME.fullmatch(path.name)) if folder.is_dir() else []
-    for path in names[:MAX_FILES]:
+    for path in [path for path in names if path.stem not in known][:MAX_FILES]:
         with path.open("rb") as file:
             yield parse_evidence(file.read(MAX_EVIDENCE_BYTES + 1))
