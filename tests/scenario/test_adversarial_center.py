@@ -15,7 +15,7 @@ from serai.charter.agreements import Life, Term
 from serai.charter.decision import Choice
 from serai.charter.state import life_of
 from serai.charter.statements import AgreementSign, Ballot, ProposalOpen
-from serai.errors import Refused
+from serai.errors import Refused, Unverified
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
@@ -116,7 +116,7 @@ def test_rollback(running):
     size = len(bloc.entries)
     story.show_fork("lima", bloc.entries[:-2])
     ear = Ear(bloc, "lima")
-    with pytest.raises(Exception, match=f"holds {size} entries that the log signed, and the log now shows") as caught:
+    with pytest.raises(Unverified, match=f"holds {size} entries that the log signed, and the log now shows") as caught:
         bloc.members["lima"].follower.step(0)
     assert caught.value.code == "log-rollback"
     assert ear.is_silent
@@ -320,7 +320,7 @@ def test_slow_machine(running):
     body = RoundUpload(open=opened.id, blob=digest_of(blob), chunks=digest_of(blob), size_bytes=len(blob))
     with pytest.raises(Refused) as caught:
         bloc.say("lima", body, Role.ZONE)
-    assert caught.value.article in {"sums 9", "sums 10"}
+    assert caught.value.article == "sums 9"
     assert "lima" not in story.round(run, 0).summed
     assert "round.release" not in bloc.said_kinds("lima")
 

@@ -10,14 +10,17 @@ from click.testing import CliRunner
 
 from serai.agent.carrying import MAX_CARRIED, Carrier
 from serai.agent.endpoint import Endpoint
-from serai.agent.mirror import Mirror
+from serai.agent.mirror import Heir, Mirror, name_heir
 from serai.agent.outbox import keep, kept, path_of
 from serai.agent.receipts import Evidence, judge_offline, parse_evidence
 from serai.agent.session import CHARTER_FILE, Session
 from serai.agent.settings import load_settings
-from serai.center.app import claim_port
+from serai.center.app import build, claim_port
+from serai.center.replay import Replay
+from serai.center.settings import read_settings
 from serai.charter.decision import Choice
-from serai.charter.statements import AgreementWithdraw, Ballot, ProposalOpen
+from serai.charter.statements import AgreementWithdraw, Ballot, MemberRotate, ProposalOpen
+from serai.cli.adopting import NewAddress, begin, open_center
 from serai.cli.main import main
 from serai.errors import Refused, Unavailable
 from serai.kernel.envelope import parse_envelope
@@ -28,6 +31,7 @@ from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore
 from serai.storage.record_files import write_record
 from serai.testing.faults import Lens, Losing, see_through
+from serai.testing.federation import InProcessCenter
 from serai.testing.served import ServedFederation
 from serai.transport.published import PublicFiles
 
@@ -194,6 +198,28 @@ def test_receipts_of_a_quorum_are_evidence_that_anybody_checks_offline(withheld,
     assert "withholds ballot" in alarms[0]
 
 
+def rotate_delegate(talk, tmp_path):
+    keys = talk.bloc.state.charter.members["lima"].keys
+    fresh = Keyring.create(tmp_path / "fresh", [Role.DELEGATE]).signer(Role.DELEGATE).public
+    talk.bloc.say("lima", MemberRotate(member="lima", version=2, keys={**keys, "delegate": (fresh,)}), Role.ROOT)
+    talk.bloc.settle()
+
+
+def test_evidence_outlives_the_key_that_signed_the_statement(withheld, tmp_path):
+    evidence = withheld.evidence("bern")
+    rotate_delegate(withheld, tmp_path)
+    assert judge_offline(evidence, withheld.third_party(tmp_path)).is_proved
+
+
+def test_a_statement_whose_key_has_ended_earns_no_receipt(talk, tmp_path):
+    talk.lie(MEMBERS, losing)
+    talk.hand_in("lima", talk.ballot())
+    talk.pass_s(30)
+    rotate_delegate(talk, tmp_path)
+    talk.pass_s(120)
+    assert talk.evidence("lima").receipts == ()
+
+
 def test_with_its_line_cut_the_author_gets_the_receipts_of_the_others(talk):
     for name in MEMBERS:
         talk.bloc.deceive(name, see_through(Cut if name == "lima" else losing))
@@ -205,8 +231,9 @@ def test_with_its_line_cut_the_author_gets_the_receipts_of_the_others(talk):
     assert found.is_proved
 
 
-def test_when_the_center_takes_it_at_last_the_receipts_stand_after_it_for_all_to_see(withheld, tmp_path):
+def test_when_the_center_takes_it_at_last_the_receipts_stand_after_it_for_all_to_see(withheld, tmp_path, caplog):
     evidence = withheld.evidence("bern")
+    caplog.clear()
     withheld.lie(MEMBERS, None)
     withheld.pass_s(60)
     assert withheld.counts("lima")
@@ -218,6 +245,8 @@ def test_when_the_center_takes_it_at_last_the_receipts_stand_after_it_for_all_to
     assert found.stands is not None
     for carrier in withheld.carriers.values():
         assert not carrier._items
+    told = [record.message for record in caplog.records if "by receipts in the log of bern" in record.message]
+    assert len(told) == 3, "also those who carried nothing would say so"
 
 
 def test_a_refusal_is_on_record_and_by_everybodys_replay_unjustified(talk, tmp_path):
@@ -423,3 +452,28 @@ def test_the_verbs_tell_what_is_withheld_and_check_a_file(withheld, home):
     told = serai("log", "receipts", "--home", home, file)
     assert "was withheld, by receipts of a quorum" in told
     assert "bern waited" in told
+
+
+# A successor
+
+
+def test_a_successor_takes_in_what_was_withheld_and_the_receipts(withheld, home, tmp_path):
+    bloc, url = withheld.bloc, "http://127.0.0.1:9"
+    adoption = begin(tmp_path / "successor", home, NewAddress(host="127.0.0.1", port=9, url=url))
+    for name in ("bern", "oslo"):
+        adoption.add(sign_body(adoption.body, bloc.signer(name, Role.DELEGATE), {"root": adoption.body.root}))
+        name_heir(bloc.members[name].zone.mirror._store, Heir(url=url, is_appointed=True))
+    open_center(adoption)
+    replay = Replay(bloc.charter)
+    parts = build(read_settings(tmp_path / "successor"), replay)
+    replay.attach(parts.sequencer.entries, lambda: parts.sequencer.head().size, lambda *_: False)
+    successor = InProcessCenter(parts.service)
+    for name in MEMBERS:
+        bloc.deceive(name, lambda zone: replace(zone, center=successor, dial=lambda _url: successor))
+    withheld.start()
+    withheld.pass_s(60)
+    state = replay.current()
+    assert "lima" in state.charter.proposals[withheld.proposal].votes
+    assert set(state.receipts[withheld.statement]) == set(MEMBERS)
+    assert bloc.members["oslo"].state.receipts == state.receipts, "everybody sees them"
+    parts.close()

@@ -42,7 +42,7 @@ from serai.errors import Malformed, Refused, SeraiError, Unavailable, Unverified
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role
-from serai.kernel.statement import sign_body
+from serai.kernel.statement import Said, sign_body
 from serai.kernel.verdict import Denied
 from serai.ledger.checkpoint import parse_checkpoint
 from serai.ledger.note import parse_note
@@ -150,8 +150,10 @@ class Carrier:
             return False
         try:
             self._merge(evidence)
+        except Refused:
+            return False
         except SeraiError as error:
-            _log.info("statement %s is not carried: %s", name[:12], error.message)
+            _log.debug("statement %s need not be let in: %s", name[:12], error.message)
             self._zone.outbox.forget(name)
             return False
         return name in self._items
@@ -201,7 +203,8 @@ class Carrier:
         if self._zone.mirror.find(name) is not None:
             self._finish(name, item)
             return
-        if not self._hand_in(item, now_ms):
+        is_due = isinstance(recognise(self._zone.mirror.view.state, item.entry), Said)  # its key may have ended
+        if not is_due or not self._hand_in(item, now_ms):
             self._forget(name)
             return
         if self._is_missed(name, item, now_ms):

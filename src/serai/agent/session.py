@@ -19,7 +19,7 @@ from serai.agent.outbox import keep
 from serai.agent.receipts import BLOB_NOT_HERE, Evidence
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
-from serai.errors import Conflict, Misconfigured, Missing, SeraiError, Unavailable
+from serai.errors import Misconfigured, Missing, SeraiError, Unavailable
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body, Said, sign_body
@@ -107,8 +107,10 @@ class Session:
         try:
             source = TileSource(PublicFiles(peer, _PEER_TIMEOUT_S).read)
             self.mirror.follow(source, self.mirror.view.witnessed_size, 0)
-        except (Unavailable, Missing, Conflict):
-            return False
+        except SeraiError:
+            if self.mirror.view.halt:
+                raise
+            return False  # away, behind, or talking nonsense
         return True
 
     def state(self) -> State:
