@@ -3,13 +3,16 @@
 import contextlib
 import json
 import logging
+import socket
+import threading
+import time
 from dataclasses import dataclass, field, replace
 
 import pytest
 from click.testing import CliRunner
 
 from serai.agent.carrying import MAX_CARRIED, Carrier
-from serai.agent.endpoint import Endpoint
+from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.mirror import Heir, Mirror, name_heir
 from serai.agent.outbox import keep, kept, path_of
 from serai.agent.receipts import Evidence, judge_offline, parse_evidence
@@ -70,6 +73,7 @@ class Talk:
     stack: contextlib.ExitStack
     carriers: dict = field(default_factory=dict)
     urls: dict = field(default_factory=dict)
+    peers: dict = field(default_factory=dict)
 
     def start(self):
         """Start each member's endpoint anew, with what lies in its home."""
@@ -79,6 +83,7 @@ class Talk:
             zone = self.bloc.members[name].zone
             peers = [url for other, url in self.urls.items() if other != name]
             self.carriers[name] = Carrier(zone, peers)
+            self.peers[name] = peers
             address = self.urls[name].removeprefix("http://")
             self.stack.enter_context(Endpoint(zone, self.carriers[name]).serve(address))
 
@@ -93,6 +98,7 @@ class Talk:
             self.bloc.tick(15_000)
             for name in MEMBERS:
                 self.bloc.step_member(name)
+                Gossip(self.bloc.members[name].zone, self.peers[name]).ask(is_urgent=True)
                 self.carriers[name].step()
 
     def ballot(self, member="lima"):
@@ -193,7 +199,7 @@ def test_receipts_of_a_quorum_are_evidence_that_anybody_checks_offline(withheld,
         assert (set(found.receipts), found.void, found.quorum) == (set(MEMBERS), (), 2)
         assert found.is_proved
         assert {receipt.answered for receipt in found.receipts.values()} == {Answered.TAKEN}
-    alarms = [record.message for record in caplog.get_records("setup") if "ALARM" in record.message]
+    alarms = [record.message for record in caplog.get_records("setup") if "ALARM: the center" in record.message]
     assert len(alarms) == 3, "each agent says so once"
     assert "withholds ballot" in alarms[0]
 
@@ -387,6 +393,24 @@ def test_an_unreadable_file_and_a_peer_that_talks_nonsense_stop_nobody(talk, cap
     assert "is not one" in caplog.text
 
 
+def test_a_peer_that_answers_a_byte_at_a_time_holds_nobody_up():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                for _ in range(100):
+                    connection.sendall(b"x")
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(Unavailable, match=r"takes longer than 0\.2 s"):
+            PublicFiles(f"http://127.0.0.1:{server.getsockname()[1]}", 0.2).send("withheld", b"", 1000)
+        thread.join()
+
+
 # The command line
 
 
@@ -447,6 +471,12 @@ def test_the_verbs_tell_what_is_withheld_and_check_a_file(withheld, home):
     assert (row["author"], row["kind"], row["receipts"]) == ("lima", "ballot", "bern, lima, oslo")
     assert row["so"] == "was withheld, by receipts of a quorum"
     file = path_of(home, withheld.statement)
+    copy = home / "copy.json"
+    file.rename(copy)
+    (row,) = json.loads(serai("log", "withheld", "--home", home, "--json"))
+    assert row["so"] == "was withheld, by receipts of a quorum", "so say the receipts in the log, too"
+    assert row["author"] is None, "which is known from the statement alone"
+    file = copy
     value = json.loads(serai("log", "receipts", "--home", home, file, "--json"))
     assert (value["proved"], value["quorum"], sorted(value["receipts"])) == (True, 2, sorted(MEMBERS))
     told = serai("log", "receipts", "--home", home, file)

@@ -10,7 +10,7 @@ it, it signs a receipt; and it tells its peers all that it has, who answer with 
 that they have. So receipts spread to whoever is connected, and whose own line is cut
 needs no more than one peer.
 
-An item ends when the statement stands in the log, and the receipts after it, which
+An item ends when the statement stands in the log and the receipts with it, which
 any agent hands in, to this center or to its successor. What a quorum has given receipts
 for is an alarm at each member.
 
@@ -104,10 +104,13 @@ class Carrier:
         self._items: dict[Digest, _Item] = {}
         self._done: set[Digest] = set()
         self._alarmed: set[Digest] = set()
+        self._away: set[str] = set()  # peers that did not answer in this step: one that is down costs one wait
         self._lock = threading.Lock()
 
     def take(self, body: bytes) -> Answer:
         """Answer a member that brings evidence: with all that is known here about that statement."""
+        if self._zone.mirror.view.halt:
+            return Answer(503, b"this zone has halted, and judges nothing now\n")
         try:
             evidence = parse_evidence(body)
             return Answer(200, self._merge(evidence).encode(), _JSON)
@@ -122,6 +125,7 @@ class Carrier:
         if view.halt or not view.state.charter.in_force:
             return
         self._gather(now_ms)
+        self._away.clear()
         with self._lock:
             due = {name: item for name, item in self._items.items() if item.due_ms <= now_ms}
         for name, item in due.items():
@@ -207,10 +211,12 @@ class Carrier:
         if not is_due or not self._hand_in(item, now_ms):
             self._forget(name)
             return
-        if self._is_missed(name, item, now_ms):
-            self._give_receipt(name, item, now_ms)
+        size = self._find_missed(name, item, now_ms)
+        if size is not None:
+            self._give_receipt(name, item, now_ms, size)
         self._exchange(item)
         self._sound(name, item)
+        self._post_receipts(item)  # a center that drops a ballot may well take these
 
     def _hand_in(self, item: _Item, now_ms: int) -> bool:
         """Hand the statement to the center once more; False where the center may refuse it."""
@@ -225,29 +231,31 @@ class Carrier:
             item.handed_ms = now_ms
         return item.answered[1] != BLOB_NOT_HERE
 
-    def _is_missed(self, name: Digest, item: _Item, now_ms: int) -> bool:
-        """Whether this zone can say that the center was handed the statement, answered since, and does not show it."""
+    def _find_missed(self, name: Digest, item: _Item, now_ms: int) -> int | None:
+        """The size of the log of which this zone can say: handed the statement, the center showed this, without it."""
         zone, view = self._zone, self._zone.mirror.view
         assert item.handed_ms is not None, "it was handed in a line before"
         is_early = now_ms - item.handed_ms < 1000 * zone.settings.withheld_s
         if is_early or zone.member in item.receipts or zone.member not in witness_keys(view.state.charter):
-            return False
+            return None
         try:
             news = zone.center.news(view.size, view.size, 0)
             shown = parse_checkpoint(parse_note(news.checkpoint).text).size
         except (SeraiError, OSError):
-            return False
+            return None
         # A mirror that lags behind what the center shows knows too little to say anything.
-        return view.size + len(news.entries) == shown and name not in map(name_of, news.entries)
+        is_whole = view.size + len(news.entries) == shown
+        is_there = name in map(name_of, news.entries) or zone.mirror.find(name) is not None  # looked up after the view
+        return view.size if is_whole and not is_there else None
 
-    def _give_receipt(self, name: Digest, item: _Item, now_ms: int) -> None:
+    def _give_receipt(self, name: Digest, item: _Item, now_ms: int, size: int) -> None:
         zone, (answered, code, answer) = self._zone, item.answered
         assert item.handed_ms is not None, "who gives a receipt has handed it in"
         body = Receipt(
             statement=name,
             handed_ms=item.handed_ms,
             seen_ms=now_ms,
-            size=zone.mirror.view.size,
+            size=size,
             answered=answered,
             code=code,
             answer=answer,
@@ -261,14 +269,18 @@ class Carrier:
 
     def _exchange(self, item: _Item) -> None:
         """Tell every peer what is known of a statement, and hear what it knows."""
-        for files in self._peers.values():
+        for url, files in self._peers.items():
+            if url in self._away:
+                continue
             try:
                 status, body = files.send(WITHHELD.removeprefix("/"), item.evidence.encode(), MAX_EVIDENCE_BYTES)
                 heard = parse_evidence(body) if status == 200 else None
                 if heard is not None and heard.entry.encode() == item.entry:
                     self._merge(heard)
+            except Unavailable:
+                self._away.add(url)
             except SeraiError as error:
-                _log.debug("a peer does not carry it: %s", error.message)
+                _log.debug("what %s says of it is not taken: %s", url, error.message)
 
     def _sound(self, name: Digest, item: _Item) -> None:
         """Keep what is known, and tell people once it is proved."""
@@ -299,18 +311,22 @@ class Carrier:
 
     def _finish(self, name: Digest, item: _Item) -> None:
         """The statement stands; the receipts follow it into the log."""
-        missing = [entry for entry in item.receipts.values() if self._zone.mirror.find(name_of(entry)) is None]
-        for entry in missing:
-            try:
-                self._zone.center.submit(entry)
-            except (SeraiError, OSError) as error:
-                _log.info("a receipt is not taken yet: %s", error)
-        if missing:
+        if self._post_receipts(item):
             return
         if not item.receipts:
             path_of(self._zone.settings.home, name).unlink(missing_ok=True)
         self._done.add(name)
         self._forget(name)
+
+    def _post_receipts(self, item: _Item) -> int:
+        """Hand in the receipts that are not in the log; how many these are."""
+        missing = [entry for entry in tuple(item.receipts.values()) if self._zone.mirror.find(name_of(entry)) is None]
+        for entry in missing:
+            try:
+                self._zone.center.submit(entry)
+            except (SeraiError, OSError) as error:
+                _log.debug("a receipt is not taken yet: %s", error)
+        return len(missing)
 
     def _forget(self, name: Digest) -> None:
         with self._lock:

@@ -15,15 +15,13 @@ def withheld_rows(home: Path, mirror: Mirror) -> list[dict[str, Any]]:
     state = mirror.view.state
     rows: dict[str, dict[str, Any]] = {}
     for statement, given in state.receipts.items():
-        stands = mirror.find(statement)
-        so = f"stands at index {stands} now" if stands is not None else "is in no log that is known here"
         rows[statement] = {
             "statement": short(statement),
             "author": None,
             "kind": None,
             "receipts": ", ".join(sorted(given)),
             "answers": _answers(tuple(given.values())),
-            "so": so,
+            "so": _proof(len(given), mirror.view.quorum, mirror.find(statement)),
         }
     for evidence in kept(home):
         name = name_of(evidence.entry.encode())
@@ -71,12 +69,17 @@ def told_finding(found: Finding) -> str:
 def _conclusion(found: Finding) -> str:
     if found.denied is not None:
         return f"need not be let in, by {found.denied.article}: {found.denied.reason}"
+    return _proof(len(found.receipts), found.quorum, found.stands)
+
+
+def _proof(receipts: int, quorum: int, stands: int | None) -> str:
+    is_proved = receipts >= quorum
     proof = (
         "was withheld, by receipts of a quorum"
-        if found.is_proved
-        else f"is not proved to be withheld: {count(len(found.receipts), 'receipt')} of {found.quorum}"
+        if is_proved
+        else f"is not proved to be withheld: {receipts} of {count(quorum, 'receipt')}"
     )
-    return proof if found.stands is None else f"{proof}; it stands at index {found.stands} now"
+    return proof if stands is None else f"{proof}; it stands at index {stands} now"
 
 
 def _answers(given: tuple[Receipt, ...]) -> str:
