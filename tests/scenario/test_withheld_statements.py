@@ -51,6 +51,19 @@ class Cut(Lens):
     submit = cosign = news
 
 
+class Deaf(Lens):
+    """Answers every question, and no statement that one key signed."""
+
+    def __init__(self, center, key):
+        super().__init__(center)
+        self._key = key
+
+    def submit(self, entry):
+        if parse_envelope(entry).signer == self._key:
+            raise Unavailable("log-stalled", "try again later")
+        return self.center.submit(entry)
+
+
 class Refusing(Lens):
     """Refuses what one key signed, with reasons of its own."""
 
@@ -265,6 +278,16 @@ def test_a_refusal_is_on_record_and_by_everybodys_replay_unjustified(talk, tmp_p
     assert found.denied is None
     answers = {(item.answered, item.code, item.answer) for item in found.receipts.values()}
     assert answers == {(Answered.REFUSED, "not-welcome", "the operator knows better")}
+
+
+def test_a_center_that_is_deaf_to_one_member_gets_receipts_too(talk, tmp_path):
+    key = parse_envelope(talk.ballot()).signer
+    talk.lie(MEMBERS, lambda center: Deaf(center, key))
+    talk.hand_in("lima", talk.ballot())
+    talk.pass_s(120)
+    found = judge_offline(talk.evidence("oslo"), talk.third_party(tmp_path))
+    assert found.is_proved
+    assert {item.answered for item in found.receipts.values()} == {Answered.SILENT}
 
 
 def test_a_center_that_answers_nobody_gets_no_receipt(talk):

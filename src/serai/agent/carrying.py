@@ -68,7 +68,7 @@ class _Item:
         entry: the signed statement.
         author: whose it is.
         receipts: by who gave them.
-        handed_ms: when this zone handed it in first; None before that.
+        handed_ms: when this zone handed it in first to a center that answers; None before that.
         due_ms: when it is looked at again.
         answered: what the center did with it last, with code and words of a refusal.
         is_alarmed: whether people have been told.
@@ -128,8 +128,10 @@ class Carrier:
         self._away.clear()
         with self._lock:
             due = {name: item for name, item in self._items.items() if item.due_ms <= now_ms}
-        for name, item in due.items():
+        for item in due.values():
             item.due_ms = now_ms + 1000 * AGAIN_S
+            self._exchange(item)  # all of them before any is handed in: the center may take its time to answer
+        for name, item in due.items():
             self._advance(name, item, now_ms)
         self._sound_logged(view)
 
@@ -139,28 +141,26 @@ class Carrier:
         for name, (entry, since_ms) in zone.outbox.noted().items():
             if zone.mirror.find(name) is not None:
                 zone.outbox.forget(name)
-            elif now_ms - since_ms >= wait_ms and self._take_own(Evidence(entry=entry.decode())):
-                self._items[name].handed_ms = since_ms
+            elif now_ms - since_ms >= wait_ms:
+                self._take_own(Evidence(entry=entry.decode()))
         try:
             for evidence in kept(zone.settings.home, self._items.keys() | self._done):
                 self._take_own(evidence)
         except SeraiError as error:
             _log.warning("a file in the folder of withheld statements is not one: %s", error.message)
 
-    def _take_own(self, evidence: Evidence) -> bool:
-        """Whether a statement of this zone's became an item; it waits outside while its places are taken."""
+    def _take_own(self, evidence: Evidence) -> None:
+        """Take in a statement of this zone's; it waits outside while its places are taken."""
         name = parse_envelope(evidence.entry.encode()).id
         if name in self._items or name in self._done:
-            return False
+            return
         try:
             self._merge(evidence)
         except Refused:
-            return False
+            return
         except SeraiError as error:
             _log.debug("statement %s need not be let in: %s", name[:12], error.message)
             self._zone.outbox.forget(name)
-            return False
-        return name in self._items
 
     def _merge(self, evidence: Evidence) -> Evidence:
         """Take evidence in; all that is known then.
@@ -214,7 +214,6 @@ class Carrier:
         size = self._find_missed(name, item, now_ms)
         if size is not None:
             self._give_receipt(name, item, now_ms, size)
-        self._exchange(item)
         self._sound(name, item)
         self._post_receipts(item)  # a center that drops a ballot may well take these
 
@@ -227,15 +226,21 @@ class Carrier:
             item.answered = (Answered.SILENT, "", "")
         except SeraiError as error:
             item.answered = (Answered.REFUSED, error.code[:MAX_ANSWER_CHARS], error.message[:MAX_ANSWER_CHARS])
-        if item.handed_ms is None:
+        if item.handed_ms is None and (item.answered[0] is not Answered.SILENT or self._is_answered()):
             item.handed_ms = now_ms
         return item.answered[1] != BLOB_NOT_HERE
+
+    def _is_answered(self) -> bool:
+        try:
+            self._zone.center.health()
+        except (SeraiError, OSError):
+            return False
+        return True
 
     def _find_missed(self, name: Digest, item: _Item, now_ms: int) -> int | None:
         """The size of the log of which this zone can say: handed the statement, the center showed this, without it."""
         zone, view = self._zone, self._zone.mirror.view
-        assert item.handed_ms is not None, "it was handed in a line before"
-        is_early = now_ms - item.handed_ms < 1000 * zone.settings.withheld_s
+        is_early = item.handed_ms is None or now_ms - item.handed_ms < 1000 * zone.settings.withheld_s
         if is_early or zone.member in item.receipts or zone.member not in witness_keys(view.state.charter):
             return None
         try:

@@ -61,7 +61,7 @@ class Receipt:
 
     Attributes:
         statement: id of the statement, whoever signed it.
-        handed_ms: when this member handed it in first, Unix milliseconds of its own clock.
+        handed_ms: when this member handed it in first, to a center that answered it; Unix milliseconds of its own clock.
         seen_ms: when it looked, by the same clock; the center answered it then.
         size: how many entries it looked at: all that the center showed.
         answered: what the center did with the statement.

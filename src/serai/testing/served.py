@@ -33,7 +33,6 @@ from serai.center.service import NewsSizes
 from serai.center.settings import CenterSettings
 from serai.center.uploads import Intake
 from serai.errors import SeraiError
-from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import Digest, KeyId, MemberId
 from serai.kernel.keys import Role, key_id
 from serai.storage.blobs import FileBlobs
@@ -95,15 +94,6 @@ class ServedFederation(Federation):
     def client(self, member: str) -> HttpCenter:
         """The center as a member's programs dial it."""
         return HttpCenter(self.url, self.signer(member, Role.ZONE), MemberId(member), Dialing(backoff_s=()))
-
-    def uploaded_bytes(self, member: str) -> int:
-        """How many bytes of blobs the center received from a member."""
-        return sum(len(item.body) for item in self.heard[MemberId(member)] if item.method == "PUT")
-
-    def said_kinds(self, member: str) -> list[str]:
-        """The kinds of statements that the center received from a member, in order."""
-        heard = [item for item in self.heard[MemberId(member)] if item.path == "/entries"]
-        return [parse_envelope(item.body).kind for item in heard]
 
     def _build_member(self, name: MemberId) -> Member:
         member = super()._build_member(name)
