@@ -12,6 +12,8 @@ Peak memory is what a process holds for itself: anonymous and shared memory
 (RssAnon + RssShmem), looked at twenty times a second. Pages of files that it
 has mapped are the system's to take back and do not count.
 
+The center keeps the uploads of two rounds (``keep_rounds`` of center.toml), as one would in a long run.
+
 With ``--clear`` each size is measured again by members who add no masks, with
 everything else as it was; ``unmasked.py`` beside this file starts them. The sums
 must be the same to the bit.
@@ -109,7 +111,13 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class ClearBloc(ProcessBloc):
+class Bloc(ProcessBloc):
+    """A bloc whose center keeps the uploads of two rounds, so that a disk does not fill up with a long run."""
+
+    center_settings = "keep_rounds = 2\n"
+
+
+class ClearBloc(Bloc):
     """A bloc whose members add no masks: what the same codec costs in the clear."""
 
     def program(self, name: str) -> list[str]:
@@ -146,7 +154,7 @@ def measure(members: int, mb: float, rounds: int) -> dict[str, float]:
     return observe(members, mb, rounds).figures
 
 
-def observe(members: int, mb: float, rounds: int, make: type[ProcessBloc] = ProcessBloc) -> Found:
+def observe(members: int, mb: float, rounds: int, make: type[Bloc] = Bloc) -> Found:
     """One bloc, one run."""
     tables = {f"m{number}": ROWS for number in range(members)}
     with tempfile.TemporaryDirectory() as folder, make(Path(folder), tables) as bloc:

@@ -437,11 +437,8 @@ def _judge_successor(state: State, said: Said[Any]) -> Denied | None:
 
 def _judge_attest(state: State, attest: ledger_statements.StateAttest, member: MemberId, at: Instant) -> Verdict:
     """Whether a digest is right is for each replay to see; this asks that they can be compared, and are said once."""
-    every = ledger_statements.ATTEST_EVERY
-    if not 0 < attest.size <= at.index or attest.size % every:
-        return Denied(
-            "log 11", f"zones compare states at multiples of {every} entries up to here, not at {attest.size}"
-        )
+    if attest.size > at.index or not ledger_statements.is_compared(attest.size):
+        return Denied("log 11", f"zones compare states at sizes that all know, up to here, not at {attest.size}")
     if member in state.attested.get(attest.size, Map()):
         return Denied("log 11", f"{member} has said what it finds after {attest.size} entries")
     return GRANTED

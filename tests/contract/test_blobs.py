@@ -179,3 +179,80 @@ def test_aborting_twice_or_after_the_commit_is_harmless(store):
     assert store.has(NAME)
     with contextlib.closing(store.open(NAME)) as file:
         assert file.read(3) == DATA[:3]
+
+
+LONG = DATA * 5  # a spare is kept of a blob of a MiB or more
+
+
+def stored(store):
+    """The files that a store of files has, finished or not."""
+    return sorted(path for path in store.path(NAME).parents[1].rglob("*") if path.is_file())
+
+
+def test_a_recycled_blob_is_gone_and_another_takes_its_room(store):
+    put(store, DATA)
+    put(store, LONG)
+    store.recycle(digest_of(LONG))
+    assert not store.has(digest_of(LONG))
+    with pytest.raises(Missing):
+        store.open(digest_of(LONG))
+    other = LONG[::-1]
+    with store.writer(len(other)) as writer:
+        writer.write(other)
+        assert writer.commit() == digest_of(other)
+    with store.open(digest_of(other)) as file:
+        assert file.read() == other
+    store.recycle(digest_of(other))
+    store.recycle(digest_of(other))
+    store.drop_spares()
+    assert store.has(NAME)
+
+
+@pytest.mark.parametrize("came", [LONG[:-1], LONG + b"x", b""])
+def test_a_blob_that_is_shorter_or_longer_than_its_writer_said_is_whole_all_the_same(store, came):
+    put(store, LONG)
+    store.recycle(digest_of(LONG))
+    with store.writer(len(LONG)) as writer:
+        writer.write(came)
+        writer.commit()
+    assert store.read_range(digest_of(came), 0, 2 * len(LONG)) == came
+
+
+def test_a_spare_file_is_written_over_and_dropped_when_asked(tmp_path):
+    store = FileBlobs(tmp_path / "blobs")
+    put(store, DATA)
+    put(store, LONG)
+    before = store.path(digest_of(LONG)).stat().st_ino
+    store.recycle(digest_of(LONG))
+    with store.writer(len(LONG) + 1) as writer, contextlib.suppress(Unverified):
+        writer.write(LONG[::-1])  # no spare has that size
+        writer.commit(NAME)
+    with store.writer(len(LONG)) as writer:
+        writer.write(LONG[::-1])
+        assert store.path(writer.commit()).stat().st_ino == before
+    store.recycle(digest_of(LONG[::-1]))
+    assert len(stored(store)) == 2
+    store.drop_spares()
+    assert stored(store) == [store.path(NAME)]
+
+
+def test_a_spare_that_was_being_written_over_leaves_nothing_when_that_ends_early(tmp_path):
+    store = FileBlobs(tmp_path / "blobs")
+    put(store, DATA)
+    put(store, LONG)
+    store.recycle(digest_of(LONG))
+    with store.writer(len(LONG)) as writer:
+        writer.write(LONG[:1000])
+    assert stored(store) == [store.path(NAME)]
+
+
+def test_few_spares_are_kept_none_of_them_small_and_none_through_a_restart(tmp_path):
+    store = FileBlobs(tmp_path / "blobs")
+    put(store, DATA)
+    for number in range(80):
+        store.recycle(put(store, LONG + bytes([number])))
+        store.recycle(put(store, DATA + bytes([number])))
+    assert len(stored(store)) == 65
+    again = FileBlobs(tmp_path / "blobs")
+    assert again.sweep() == 64
+    assert stored(again) == [again.path(NAME)]

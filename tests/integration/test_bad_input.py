@@ -286,7 +286,7 @@ def test_tables_that_do_not_fit_stop_their_run_with_a_reason_and_no_other_run(tm
         infinite = bloc.train(agreement, "newton", 2, PARAMS)
         wide = bloc.train(agreement, "newton", 2, {"features": "5"})
         bloc.wait_for_model(bloc.train(agreement, "probe", 2, {"size": "100"}))
-        bloc.wait_until(lambda _: "is not a finite number" in bloc.said("lima"), 10)
+        bloc.wait_until(lambda _: "a vector holds NaN or infinity" in bloc.said("lima"), 10)
         bloc.wait_until(lambda _: "for 5 features, the data have shape" in bloc.said("lima"), 10)
         assert f"run {infinite[:12]} waits: " in bloc.said("lima")
         rounds = bloc.state().rounds

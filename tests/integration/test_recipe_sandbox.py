@@ -13,6 +13,7 @@ import pytest
 from serai.agent.programs import Programs, Source, _figures
 from serai.agent.sandbox import find_fence
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings
+from serai.aggregation.codec import Encoder
 from serai.errors import Malformed, Refused
 from serai.kernel.ids import MemberId
 from serai.recipes.archive import pack
@@ -187,8 +188,6 @@ def test_a_recipe_cannot_change_the_rows_for_the_next_round(opened, data):
 
 
 ANSWERS = {
-    "not a number": ("return np.array([1.0, np.nan, 2.0])", "not a finite number"),
-    "infinite": ("return np.array([1.0, np.inf, 2.0])", "not a finite number"),
     "too long": ("return np.zeros(4)", "expected a vector of 3 values"),
     "too short": ("return np.zeros(2)", "expected a vector of 3 values"),
     "much too long": ("return np.zeros(30_000_000)", "recipe failed"),
@@ -204,6 +203,24 @@ def test_a_vector_is_refused_that_is(answer, opened, data):
     body, words = ANSWERS[answer]
 
     assert words in refusal(opened(body), data).message
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_vector_that_holds_no_number_is_refused_as_it_is_quantised(value, opened, data):
+    recipe = opened(f"return np.array([1.0, np.{value}, 2.0])")
+    vector = recipe.contribute(recipe.initial(), data, context())
+
+    with pytest.raises(Refused, match="NaN or infinity"):
+        Encoder(recipe.codec(3), vector).chunk(0)
+
+
+@pytest.mark.parametrize(
+    "vector", ["np.broadcast_to(np.float32(7), 3)", "np.arange(6.0)[::-2] + 0.5", "np.arange(6.0)[1::2]"]
+)
+def test_a_vector_that_is_strewn_over_memory_comes_as_it_is(vector, opened, data):
+    recipe = opened(f"return {vector}")
+
+    assert whole(recipe.contribute(recipe.initial(), data, context())).tolist() == eval(vector).tolist()  # from above
 
 
 GARBAGE = {

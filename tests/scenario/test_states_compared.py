@@ -9,7 +9,7 @@ from serai.cli.audits import audit_published
 from serai.errors import Refused
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
-from serai.ledger.statements import StateAttest
+from serai.ledger.statements import StateAttest, is_compared
 from serai.state import State, advance, digest_state
 
 EVERY = 8
@@ -18,8 +18,7 @@ EVERY = 8
 @pytest.fixture
 def bloc(monkeypatch, make_bloc):
     """A bloc that compares states every few entries."""
-    for module in ("serai.ledger.statements", "serai.agent.mirror", "serai.cli.audits"):
-        monkeypatch.setattr(f"{module}.ATTEST_EVERY", EVERY)
+    monkeypatch.setattr("serai.ledger.statements.ATTEST_EVERY", EVERY)
     return make_bloc().bloc
 
 
@@ -42,7 +41,7 @@ def test_every_zone_says_what_the_log_adds_up_to_and_all_find_the_same(bloc, cap
     attested = bloc.state.attested
     assert attested
     for size, found in attested.items():
-        assert size % EVERY == 0
+        assert is_compared(size)
         assert set(found.values()) == {digest_state(state_after(bloc, size))}
     assert set(attested[max(attested)]) == set(bloc.members)
     done = audit(bloc)
@@ -66,10 +65,16 @@ def test_a_zone_that_finds_another_state_sets_off_an_alarm_in_every_zone_and_aud
     assert audit(bloc).disagreeing == (("oslo", size),)
 
 
-@pytest.mark.parametrize(("size", "reason"), [(0, "multiples"), (EVERY + 1, "multiples"), (EVERY * 1000, "multiples")])
+@pytest.mark.parametrize(("size", "reason"), [(0, "all know"), (EVERY + 1, "all know"), (EVERY * 1024, "up to here")])
 def test_states_are_compared_at_sizes_that_all_know(bloc, size, reason):
     with pytest.raises(Refused, match=reason):
         bloc.say("oslo", StateAttest(size=size, digest=digest_of(b"any")), Role.ZONE)
+
+
+def test_states_are_compared_twice_for_each_doubling():
+    assert [size for size in range(-1024, 20_000) if is_compared(size)] == [
+        *(1024, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384)
+    ]
 
 
 def test_a_zone_says_it_once_and_only_a_zone_does(bloc):

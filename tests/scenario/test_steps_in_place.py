@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serai.agent.rounds import sum_dtype, take_sum
+from serai.agent.rounds import bring_sum, sum_dtype, take_sum
 from serai.aggregation.ring import CHUNK_VALUES
-from serai.errors import Unavailable, Unverified
+from serai.errors import Missing, Unavailable, Unverified
 from serai.kernel.envelope import parse_envelope
 from serai.recipes.probe import Probe, member_constant
 from serai.testing.faults import Bending, Lens, see_through
@@ -91,7 +91,10 @@ def test_of_a_bent_sum_nothing_is_taken(probing):
     bent = replace(zone, center=Bending(zone.center, {this.closed.body.masked_sum}))
     total = np.full(SIZE, np.nan, sum_dtype(job.codec))
     with pytest.raises(Unverified):
+        bring_sum(bent, job, this)
+    with pytest.raises(Missing):
         take_sum(bent, job, this, total)
     assert np.isnan(total).all()
+    bring_sum(zone, job, this)
     take_sum(zone, job, this, total)
     assert np.array_equal(total, np.full(SIZE, sum(map(member_constant, MEMBERS)), np.float32))

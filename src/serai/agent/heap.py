@@ -5,7 +5,9 @@ from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_THRESHOLD: Final = -3
-_LARGE_BYTES: Final = 2**22  # a tensor of a large model, or more; chunks of vectors are below
+_LARGE_BYTES: Final = (
+    2**22 + 2**12
+)  # a tensor of a large model, or more; chunks of vectors and pieces of blobs are below
 _KEPT_BYTES: Final = 2**24
 
 

@@ -18,17 +18,16 @@ SQLite commits with ``synchronous=FULL`` before anything is sent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import BindParameter, Column, Integer, LargeBinary, MetaData, String, Table, bindparam, insert, select
 
 from serai.agent.budget import Ledger
 from serai.errors import Conflict
 from serai.kernel.ids import Digest
-from serai.storage.database import open_database, transaction
+from serai.storage.database import open_database, transaction, upsert
 
 _METADATA: Final = MetaData()
 _WORDS: Final = Table(
@@ -63,6 +62,17 @@ _PROGRESS: Final = Table(
     Column("kept", String, nullable=False),
     Column("base", String, nullable=False),
 )
+
+# Made once: building a statement costs as much as carrying it out.
+_NAME: Final[BindParameter[str]] = bindparam("name")
+_WORD: Final = select(_WORDS.c.about, _WORDS.c.entry).where(_WORDS.c.topic == _NAME)
+_SAY: Final = insert(_WORDS)
+_SEED: Final = select(_SEEDS.c.seed).where(_SEEDS.c.round == _NAME)
+_SOW: Final = insert(_SEEDS)
+_UPLOAD: Final = select(_UPLOADS).where(_UPLOADS.c.round == _NAME)
+_RECORD_UPLOAD: Final = upsert(_UPLOADS)
+_REACHED: Final = select(_PROGRESS).where(_PROGRESS.c.run == _NAME)
+_RECORD_PROGRESS: Final = upsert(_PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +138,10 @@ class Journal:
 
         """
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_WORDS.c.about, _WORDS.c.entry).where(_WORDS.c.topic == topic)).first()
+            row = connection.execute(_WORD, {"name": topic}).first()
             if row is None:
                 entry = sign()
-                connection.execute(insert(_WORDS).values(topic=topic, about=about, entry=entry))
+                connection.execute(_SAY, {"topic": topic, "about": about, "entry": entry})
                 return entry
         if row.about != about:
             raise Conflict(
@@ -143,7 +153,7 @@ class Journal:
     def decision(self, topic: str) -> str | None:
         """What a topic was decided about; None if nothing was said on it yet."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_WORDS.c.about).where(_WORDS.c.topic == topic)).first()
+            row = connection.execute(_WORD, {"name": topic}).first()
         return None if row is None else str(row.about)
 
     def decide(self, topic: str, about: str) -> None:
@@ -158,11 +168,11 @@ class Journal:
     def seed(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
         """The self mask seed of a round, or that of a deal: drawn once, the same after every crash."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_SEEDS.c.seed).where(_SEEDS.c.round == round_id)).first()
+            row = connection.execute(_SEED, {"name": round_id}).first()
             if row is not None:
                 return bytes(row.seed)
             seed = draw()
-            connection.execute(insert(_SEEDS).values(round=round_id, seed=seed))
+            connection.execute(_SOW, {"round": round_id, "seed": seed})
             return seed
 
     def secret(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
@@ -176,27 +186,20 @@ class Journal:
     def upload(self, round_id: Digest) -> Upload | None:
         """The upload made for a round, if one was."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_UPLOADS).where(_UPLOADS.c.round == round_id)).first()
+            row = connection.execute(_UPLOAD, {"name": round_id}).first()
         if row is None:
             return None
         return Upload(Digest(row.blob), bytes(row.chunks), row.size_bytes, Digest(row.memory))
 
     def record_upload(self, round_id: Digest, upload: Upload) -> None:
         """Remember an upload; its blob and the memory must be stored before, and it is sent only after."""
-        values = {
-            "blob": upload.blob,
-            "chunks": upload.chunks,
-            "size_bytes": upload.size_bytes,
-            "memory": upload.memory,
-        }
-        statement = upsert(_UPLOADS).values(round=round_id, **values)
         with transaction(self._engine) as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["round"], set_=values))
+            connection.execute(_RECORD_UPLOAD, {"round": round_id, **asdict(upload)})
 
     def progress(self, run: Digest) -> Progress | None:
         """How far a run was when this was last recorded."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_PROGRESS).where(_PROGRESS.c.run == run)).first()
+            row = connection.execute(_REACHED, {"name": run}).first()
         return (
             None
             if row is None
@@ -205,16 +208,8 @@ class Journal:
 
     def record_progress(self, run: Digest, progress: Progress) -> None:
         """Remember how far a run is; the model must be stored before."""
-        values = {
-            "number": progress.number,
-            "model": progress.model,
-            "memory": progress.memory,
-            "kept": progress.kept,
-            "base": progress.base,
-        }
-        statement = upsert(_PROGRESS).values(run=run, **values)
         with transaction(self._engine) as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["run"], set_=values))
+            connection.execute(_RECORD_PROGRESS, {"run": run, **asdict(progress)})
 
     def close(self) -> None:
         """Let go of the file."""

@@ -41,7 +41,7 @@ from serai.ledger.frontier import Frontier
 from serai.ledger.merkle import EMPTY_ROOT, leaf_hash
 from serai.ledger.note import NoteKey, parse_note, parse_vkey
 from serai.ledger.policy import Witnessed, Witnesses, open_witnessed
-from serai.ledger.statements import ATTEST_EVERY
+from serai.ledger.statements import is_compared
 from serai.state import State, advance
 from serai.storage.log import StoredEntry
 from serai.transport.port import News
@@ -489,7 +489,7 @@ def _folded(state: State, entries: Iterable[bytes]) -> tuple[State, State | None
     marked = None
     for entry in entries:
         state = advance(state, entry)
-        if state.size % ATTEST_EVERY == 0:
+        if is_compared(state.size):
             marked = state
     return state, marked
 

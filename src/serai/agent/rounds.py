@@ -53,7 +53,7 @@ def mask_vector(zone: Zone, job: Job, this: Round, vector: Source, memory: Diges
     masks = roster.masks(zone.keys.agreement(key_name(job.run)), seed)
     chunks: list[bytes] = []
     encoder = Encoder(job.codec, vector)
-    with zone.blobs.writer() as writer:
+    with zone.blobs.writer(job.codec.upload_bytes) as writer:
         for chunk, digest in digested_chunks(job.codec, _quantised(zone, job, this, encoder), masks, zone.threads):
             chunks.append(digest)
             writer.write(chunk)
@@ -144,8 +144,18 @@ def read_sum(zone: Zone, job: Job, this: Round) -> tuple[Vector, Digest]:
     return total, digest
 
 
+def bring_sum(zone: Zone, job: Job, this: Round) -> None:
+    """Have the masked sum of a closed round in this zone's store, whole and verified.
+
+    Raises:
+        Unverified, Missing: as ``read_sum``.
+
+    """
+    zone.bring(true_sum(zone, this), job.codec.upload_bytes)
+
+
 def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
-    """Decode the sum of a released round stretch by stretch, once all of it is here and verified; as ``read_sum``.
+    """Decode the sum of a released round, which ``bring_sum`` has brought, stretch by stretch; as ``read_sum``.
 
     Args:
         zone: this member's side.
@@ -156,13 +166,8 @@ def take_sum(zone: Zone, job: Job, this: Round, out: Target) -> Digest:
     Returns:
         The digest of the sum's integers.
 
-    Raises:
-        Unverified, Missing: as ``read_sum``; nothing was taken.
-
     """
-    masked_sum = true_sum(zone, this)
-    zone.bring(masked_sum)
-    with zone.blobs.open(masked_sum) as file:
+    with zone.blobs.open(true_sum(zone, this)) as file:
         size = job.codec.ring.packed_bytes(CHUNK_VALUES)
         return read_total(job.codec, lambda _number: file.read(size), this.masks, out, zone.threads)
 

@@ -258,15 +258,16 @@ class Runner:
         """Let go of a round's vectors; the last one's are kept for a successor to the center and for who lags."""
         upload = None if this is None else self._zone.journal.upload(this.id)
         if upload is not None:
-            self._zone.blobs.delete(upload.blob)
+            self._zone.blobs.recycle(upload.blob)
         if this is not None and this.closed is not None:
-            self._zone.blobs.delete(this.closed.body.masked_sum)
+            self._zone.blobs.recycle(this.closed.body.masked_sum)
 
     def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
         """The model that a released sum makes, and its digest, which is now this zone's result in the log."""
         zone, active = self._zone, self._active[run.id]
         with active.watch.exchanging():
-            if zone.member in this.summed and active.checked != this.id:
+            is_checked = active.checked == this.id or zone.member in this.results
+            if zone.member in this.summed and not is_checked:
                 check_sum(zone, job, this)
         model, total_digest = take_step(active, job, this)
         digest = digest_model(model)
@@ -350,6 +351,7 @@ class Runner:
         if active is not None:
             active.close()
         self._over.add(run)
+        self._zone.blobs.drop_spares()
         self._zone.keys.forget_agreement(key_name(run))
         self._zone.journal.budgets.free(run)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from serai.agent.active import Active
 from serai.agent.programs import combines_here, find_piecewise
-from serai.agent.rounds import read_sum, sum_dtype, take_sum
+from serai.agent.rounds import bring_sum, read_sum, sum_dtype, take_sum
 from serai.aggregation.job import Job
 from serai.aggregation.state import Round, share_of
 from serai.kernel.ids import Digest
@@ -63,8 +63,7 @@ def _take(active: Active, job: Job, this: Round, recipe: Piecewise, members: flo
     if active.taken is None or active.taken[0] != this.id:
         active.wait_ahead()  # for steps ahead read the model
         with active.watch.exchanging():
-            assert this.closed is not None
-            active.zone.bring(this.closed.body.masked_sum)
+            bring_sum(active.zone, job, this)
         into = _Stepping(
             recipe=recipe, model=active.model, members=members, shape=(job.length,), dtype=sum_dtype(job.codec)
         )

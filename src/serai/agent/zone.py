@@ -101,8 +101,12 @@ class Zone:
         self.outbox.note(entry, self.now_ms())
         return self.center.submit(entry)
 
-    def fetch_blob(self, digest: Digest) -> None:
+    def fetch_blob(self, digest: Digest, size: int | None = None) -> None:
         """Bring a blob from the center into this zone's store.
+
+        Args:
+            digest: its name.
+            size: its length in bytes, where that is known.
 
         Raises:
             Missing: the center does not have it.
@@ -110,7 +114,7 @@ class Zone:
             Unavailable: the center does not answer, or the disk is full.
 
         """
-        with self.blobs.writer() as writer:
+        with self.blobs.writer(size) as writer:
             for piece in self.center.stream_blob(digest, _PIECE_BYTES):
                 writer.write(piece)
             writer.commit(digest)
@@ -179,8 +183,12 @@ class Zone:
             start += len(piece)
         return read_model(copy.data, writable=True)
 
-    def bring(self, digest: Digest) -> None:
+    def bring(self, digest: Digest, size: int | None = None) -> None:
         """Have a blob in this zone's store, whole and verified, from the center if need be.
+
+        Args:
+            digest: its name.
+            size: its length in bytes, where that is known.
 
         Raises:
             Missing: nobody has it.
@@ -196,7 +204,7 @@ class Zone:
                 return
             # A loss of power can bend a file; what comes from the center is checked as it comes.
             self.blobs.delete(digest)
-        self.fetch_blob(digest)
+        self.fetch_blob(digest, size)
 
     def _pieces(self, digest: Digest) -> Iterator[bytes]:
         with self.blobs.open(digest) as file:

@@ -214,7 +214,10 @@ async def _serve_http(parts: CenterParts, port: int, stop: asyncio.Event, ready:
         Desk(
             service=parts.service,
             tiles=parts.tiles,
-            intake=Intake(parts.blobs, PartialUploads(settings.partials, settings.max_blob_bytes, time.time)),
+            intake=Intake(
+                parts.blobs,
+                PartialUploads(settings.partials, settings.max_blob_bytes, time.time, parts.blobs.take_spare),
+            ),
             max_blob_bytes=settings.max_blob_bytes,
             now_s=time.time,
         )

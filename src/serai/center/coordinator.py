@@ -38,6 +38,7 @@ from serai.aggregation.state import (
 from serai.aggregation.statements import RoundClose, RoundOpen
 from serai.center.arrivals import Arrivals
 from serai.center.replay import Replay
+from serai.center.retention import ALL, Retention
 from serai.center.sequencer import Sequencer
 from serai.charter.state import next_deadline_ms
 from serai.errors import SeraiError
@@ -69,6 +70,7 @@ class Duty:
         operator: signs for the center.
         now_ms: its clock, Unix milliseconds.
         threads: how many add uploads.
+        keep_rounds: of how many rounds uploads are kept, see ``Retention``.
 
     """
 
@@ -78,6 +80,7 @@ class Duty:
     operator: Signer
     now_ms: Callable[[], int]
     threads: int = 1
+    keep_rounds: int = ALL
 
 
 class Coordinator:
@@ -94,6 +97,7 @@ class Coordinator:
         self._stopped = False
         self._over: set[Digest] = set()
         self._arrivals = Arrivals()
+        self._retention = Retention(duty.blobs, duty.keep_rounds)
         self._clocked = ""
         self._timed: tuple[str, int] = ("", 0)
         self._lacks_blobs = False
@@ -170,6 +174,7 @@ class Coordinator:
                 yield self._opening(job, state, None)
             return
         self._arrivals.watch(this, self._duty.now_ms())
+        self._retention.step(state.rounds, this)
         for last in (find_round(state.rounds, run.id, this.body.number - 1), this):
             self._mend(job, last)
         stage = stage_of(job, this, state.now)
@@ -181,6 +186,7 @@ class Coordinator:
     def _end(self, run: Digest) -> None:
         self._over.add(run)
         self._arrivals.forget(run)
+        self._retention.forget(run)
 
     def _opening(self, job: Job, state: State, before: Round | None) -> RoundOpen:
         participants = tuple(sorted(job.keys))

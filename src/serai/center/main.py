@@ -64,6 +64,7 @@ def _coordinator(settings: CenterSettings, parts: CenterParts, founding: Charter
             operator=parts.operator,
             now_ms=lambda: time.time_ns() // 1_000_000,
             threads=settings.sum_threads or min(_SUM_THREADS, os.cpu_count() or 1),
+            keep_rounds=settings.keep_rounds,
         )
     )
     parts.service.before_submit = coordinator.catch_up_clock

@@ -23,6 +23,8 @@ class CenterSettings:
         max_blob_bytes: largest blob that members may send.
         max_requests: answered at once, waiting long polls included; further ones queue.
         sum_threads: how many add the uploads of a round; 0 for one a processor, four at most.
+        keep_rounds: of how many rounds of a run the uploads are kept at least, 2 or more; those of earlier ones go once all
+            members in the sum have looked at them, and audits can no longer compute those sums again. 0 keeps all.
         sync_blobs: whether a blob waits for the disk; see ``FileBlobs``.
         log_level: of what is written to standard error: debug, info, warning, error.
 
@@ -35,6 +37,7 @@ class CenterSettings:
     max_blob_bytes: int = 16 * 2**30
     max_requests: int = 1024
     sum_threads: int = 0
+    keep_rounds: int = 0
     sync_blobs: bool = False
     log_level: str = "info"
 
@@ -43,6 +46,7 @@ class CenterSettings:
         _check(self.max_blob_bytes >= 1, "max_blob_bytes", "at least 1", self.max_blob_bytes)
         _check(self.max_requests >= 16, "max_requests", "at least 16", self.max_requests)
         _check(0 <= self.sum_threads <= 64, "sum_threads", "0 to 64", self.sum_threads)
+        _check(self.keep_rounds == 0 or self.keep_rounds >= 2, "keep_rounds", "0, or 2 or more", self.keep_rounds)
         levels = {"debug", "info", "warning", "error"}
         _check(self.log_level in levels, "log_level", "debug, info, warning or error", self.log_level)
 

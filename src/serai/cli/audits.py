@@ -1,7 +1,7 @@
 """Audits that any member can run: the whole published log, or every sum of a run, bit for bit."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serai.agent.session import Session
 from serai.aggregation.audit import ReadBlob, verify_round
@@ -11,12 +11,12 @@ from serai.charter.constitution import Charter, genesis_of
 from serai.charter.state import witness_faults, witness_keys
 from serai.charter.statements import CharterAdopt
 from serai.cli.reading import read_line
-from serai.errors import Unverified
+from serai.errors import Missing, Unverified
 from serai.kernel.ids import Digest, MemberId
 from serai.ledger.audit import audit_log
 from serai.ledger.note import NoteKey, parse_vkey
 from serai.ledger.policy import Witnesses
-from serai.ledger.statements import ATTEST_EVERY
+from serai.ledger.statements import is_compared
 from serai.ledger.tiles import ENTRIES, read_bundle, tile_of
 from serai.state import State, advance, digest_state
 from serai.training.state import form_of
@@ -51,10 +51,19 @@ class LogAudit:
 
 @dataclass(frozen=True, slots=True)
 class RoundAudit:
-    """A round whose masked sum, total and results were recomputed and agree."""
+    """A round whose masked sum, total and results were recomputed and agree.
+
+    Attributes:
+        number: of the round.
+        members: whose vectors are in the sum.
+        is_kept: whether the center still has the uploads; without them nothing was recomputed, and what is known is that
+            the members in the sum stated one result.
+
+    """
 
     number: int
     members: tuple[MemberId, ...]
+    is_kept: bool = True
 
 
 def founding_charter(url: str) -> Charter:
@@ -110,7 +119,7 @@ def audit_published(url: str, charter: Charter) -> LogAudit:
     def receive(_index: int, entry: bytes) -> None:
         nonlocal state
         state = advance(state, entry)
-        if state.size % ATTEST_EVERY == 0:
+        if is_compared(state.size):
             marked[state.size] = state  # shares all but the latest changes with its neighbours
 
     witnessed = audit_log(PublicFiles(url).read, lambda: _log_key(state, charter), lambda: _witnesses(state), receive)
@@ -156,7 +165,7 @@ def audit_run(session: Session, run: Digest) -> Iterator[RoundAudit]:
     """Recompute every released round of a run from uploads and releases.
 
     Raises:
-        Missing: the center no longer has an upload.
+        Missing: the center no longer has an upload of a round in which somebody in the sum has not stated its result.
         Unverified: a sum or somebody's result is not what the log says.
 
     """
@@ -164,8 +173,14 @@ def audit_run(session: Session, run: Digest) -> Iterator[RoundAudit]:
     plan = state.runs.plans[run].plan
     for this in released_rounds(state, run):
         codec = form_of(plan, this.done).codec
-        verify_round(codec, this, _chunk_reader(session, codec.ring.packed_bytes(CHUNK_VALUES)))
-        yield RoundAudit(this.body.number, tuple(sorted(this.summed)))
+        done = RoundAudit(this.body.number, tuple(sorted(this.summed)))
+        try:
+            verify_round(codec, this, _chunk_reader(session, codec.ring.packed_bytes(CHUNK_VALUES)))
+        except Missing:
+            if not this.summed <= set(this.results):
+                raise
+            done = replace(done, is_kept=False)
+        yield done
 
 
 def _chunk_reader(session: Session, size: int) -> ReadBlob:

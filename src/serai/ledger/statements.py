@@ -8,10 +8,8 @@ from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
 
-ATTEST_EVERY: Final = 1024  # entries between two sizes at which zones compare what their replays add up to
-LEAST_WAIT_MS: Final = (
-    10_000  # between handing a statement in and a receipt that it does not show: any round trip is shorter
-)
+ATTEST_EVERY: Final = 1024  # entries before zones first compare what their replays add up to
+LEAST_WAIT_MS: Final = 10_000  # between handing a statement in and a receipt for it; any round trip is shorter
 MAX_ANSWER_CHARS: Final = 300  # of what a center said to a statement, as a receipt quotes it
 
 
@@ -35,7 +33,7 @@ class StateAttest:
     """What a zone's replay of the first entries adds up to; zones that find different things have a bug, or are lied to.
 
     Attributes:
-        size: how many entries; a multiple of ``ATTEST_EVERY``, so that zones speak of the same.
+        size: how many entries; one that ``is_compared``, so that zones speak of the same.
         digest: ``serai.state.digest_state`` of what they add up to.
 
     """
@@ -80,6 +78,19 @@ class Receipt:
     answered: Answered
     code: str = ""
     answer: str = ""
+
+
+def is_compared(size: int) -> bool:
+    """Whether zones compare what so many entries add up to.
+
+    First after ``ATTEST_EVERY``, then twice for each doubling: 1,024, 2,048, 3,072, 4,096, 6,144, 8,192 and so on.
+    A digest takes time with all that the log adds up to, so digests at even distances would come to cost
+    more than the replay itself.
+    """
+    every = ATTEST_EVERY
+    while 4 * every <= size:
+        every *= 2
+    return size > 0 and size % every == 0
 
 
 STATEMENTS: tuple[type[Body], ...] = (Clock, StateAttest, Receipt)

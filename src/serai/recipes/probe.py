@@ -58,7 +58,7 @@ class Probe:
 
     def contribute(self, _model: Model, _data: Data, context: Context) -> Vector:
         """The member's constant, everywhere."""
-        return np.full(self._size, member_constant(context.member), np.float32)
+        return np.broadcast_to(np.float32(member_constant(context.member)), self._size)
 
     def combine(self, model: Model, total: Vector, members: float) -> Model:
         """Add the mean."""

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +25,12 @@ from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.equipment import Equipment, equip
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased
+from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased, Vector
 from serai.training.tensors import Model, read_model, write_model
 
 MAX_ERROR_CHARS: Final = 600
 _MODULE: Final = "recipe"
+_PIECE: Final = 2**18  # values written at a time
 
 Parts = list[memoryview]
 Answer = tuple[Message, list[Iterable[Bulk]]]
@@ -128,12 +129,12 @@ class Worker:
     def _contribute(self, message: Message, parts: Parts) -> Answer:
         assert self._data is not None, "rows come before contributions"
         context = _context(message, parts[1])
-        vector = np.ascontiguousarray(self._program.contribute(_model(parts[0]), self._data, context))
+        vector = np.asarray(self._program.contribute(_model(parts[0]), self._data, context))
         if vector.ndim != 1 or vector.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
             raise Malformed("recipe-vector", f"expected a row of floats, got {vector.dtype} of shape {vector.shape}")
         kept = write_model(context.memory) if context.memory else []
         figures = {str(name): int(figure) for name, figure in context.figures.items()}
-        return {"dtype": str(vector.dtype), "figures": figures}, [[vector.view(np.uint8).data], kept]
+        return {"dtype": str(vector.dtype), "figures": figures}, [_stretches(vector), kept]
 
     def _train_ahead(self, message: Message, parts: Parts) -> Answer:
         assert self._data is not None, "rows come before training"
@@ -150,6 +151,12 @@ class Worker:
         assert self._data is not None, "rows come before an evaluation"
         counts = self._program.evaluate(_model(parts[0]), self._data)
         return {"counts": {str(name): int(count) for name, count in counts.items()}}, []
+
+
+def _stretches(vector: Vector) -> Iterator[memoryview]:
+    """The bytes of a vector; one that is strewn over memory, or one value for all, is never laid out whole."""
+    for start in range(0, vector.size, _PIECE):
+        yield np.ascontiguousarray(vector[start : start + _PIECE]).view(np.uint8).data
 
 
 def _model(part: memoryview) -> Model:

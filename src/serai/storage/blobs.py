@@ -4,6 +4,10 @@ Writing goes to a private temporary file that is hashed on the way and renamed
 into place only when its digest is the expected one, so a blob is either absent
 or whole. Writing a blob that is already there writes it again: after a loss of
 power has bent a file, whoever sends it again repairs it.
+
+A round leaves vectors behind that the next round's are as long as. Their files are
+written over: pages that a system takes back and gives out anew cost several times
+the copying, and on a virtual machine that has to ask its host for them 15 times.
 """
 
 import hashlib
@@ -19,6 +23,8 @@ from serai.kernel.ids import Digest, parse_digest
 from serai.storage.disk import no_room_explained
 
 _INCOMING: Final = "incoming"  # temporary files; on the same file system, so that a rename is atomic
+_MAX_SPARES: Final = 64  # the uploads of a round; their room was taken before, and the next ones take it again
+_LEAST_SPARE_BYTES: Final = 2**20  # a shorter file is made in no time
 
 
 class BlobWriter(Protocol):
@@ -54,8 +60,11 @@ class BlobWriter(Protocol):
 class BlobStore(Protocol):
     """Where blobs are kept. Safe to use from several threads."""
 
-    def writer(self) -> BlobWriter:
+    def writer(self, size: int | None = None) -> BlobWriter:
         """Start writing a blob.
+
+        Args:
+            size: how many bytes will come, if that is known; a spare file of that size is written over.
 
         Raises:
             Unavailable: the disk is full.
@@ -101,6 +110,12 @@ class BlobStore(Protocol):
     def delete(self, digest: Digest) -> None:
         """Remove a blob; one that is not here is already removed."""
 
+    def recycle(self, digest: Digest) -> None:
+        """Remove a blob that holds no secret; the room that it took may serve the next of its size."""
+
+    def drop_spares(self) -> None:
+        """Give the room of recycled blobs back to the system."""
+
 
 class FileBlobs:
     """Blobs as files: ``<folder>/ab/abcd...``, readable by this user only.
@@ -116,6 +131,8 @@ class FileBlobs:
     def __init__(self, folder: Path, *, sync: bool = False) -> None:
         self._folder = folder
         self._sync = sync
+        self._lock = threading.Lock()
+        self._spares: list[Path] = []
         (folder / _INCOMING).mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
 
@@ -129,9 +146,9 @@ class FileBlobs:
             path.unlink(missing_ok=True)
         return len(left)
 
-    def writer(self) -> BlobWriter:
+    def writer(self, size: int | None = None) -> BlobWriter:
         """Start writing a blob, see ``BlobStore``."""
-        return _FileWriter(self._folder, sync=self._sync)
+        return _FileWriter(self._folder, None if size is None else self.take_spare(size), sync=self._sync)
 
     def path(self, digest: Digest) -> Path:
         """The file that holds a blob, see ``BlobStore``."""
@@ -169,6 +186,33 @@ class FileBlobs:
         """Remove a blob, see ``BlobStore``."""
         _place(self._folder, digest).unlink(missing_ok=True)
 
+    def recycle(self, digest: Digest) -> None:
+        """Remove a blob and keep its file for the next of its size, see ``BlobStore``."""
+        spare = _incoming(self._folder)
+        with self._lock:
+            if len(self._spares) < _MAX_SPARES and self.has(digest) and self.size(digest) >= _LEAST_SPARE_BYTES:
+                _place(self._folder, digest).replace(spare)
+                self._spares.append(spare)
+        self.delete(digest)
+
+    def drop_spares(self) -> None:
+        """Remove the files of recycled blobs, see ``BlobStore``."""
+        while (spare := self._pop_spare(None)) is not None:
+            spare.unlink(missing_ok=True)
+
+    def take_spare(self, size: int) -> Path | None:
+        """The file of a recycled blob of a size, the caller's from now on, to be written over; None if there is none."""
+        return self._pop_spare(size)
+
+    def _pop_spare(self, size: int | None) -> Path | None:
+        """The spare that was written to last, as its pages are likeliest still in memory; of a size, if one is given."""
+        with self._lock:
+            for spare in reversed(self._spares):
+                if size is None or spare.stat().st_size == size:
+                    self._spares.remove(spare)
+                    return spare
+        return None
+
     def adopt(self, path: Path, digest: Digest) -> None:
         """Move a file of this file system into the store, under the digest that the caller found it to have.
 
@@ -194,18 +238,21 @@ class FileBlobs:
 
 
 class _FileWriter:
-    def __init__(self, folder: Path, *, sync: bool) -> None:
+    def __init__(self, folder: Path, spare: Path | None, *, sync: bool) -> None:
         self._folder = folder
         self._sync = sync
         self._hash = hashlib.sha256()
-        self._temporary = folder / _INCOMING / secrets.token_hex(16)
+        self._size = 0
+        self._temporary = spare or _incoming(folder)
+        made = 0 if spare else os.O_CREAT | os.O_EXCL
         with no_room_explained(folder):
-            self._fd: int | None = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._fd: int | None = os.open(self._temporary, os.O_WRONLY | made, 0o600)
 
     def write(self, data: bytes | memoryview) -> None:
         assert self._fd is not None, "a writer ends with commit or abort"
         view = memoryview(data).cast("B")
         self._hash.update(view)
+        self._size += len(view)
         with no_room_explained(self._folder):
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -217,6 +264,7 @@ class _FileWriter:
             _check_digest(digest, expected)
             place = _place(self._folder, digest)
             with no_room_explained(self._folder):
+                os.ftruncate(self._fd, self._size)  # a spare file may have been longer
                 if self._sync:
                     os.fsync(self._fd)
                 _publish(self._temporary, place, sync=self._sync)
@@ -244,7 +292,7 @@ class MemoryBlobs:
         self._blobs: dict[Digest, bytes] = {}
         self._lock = threading.Lock()
 
-    def writer(self) -> BlobWriter:
+    def writer(self, size: int | None = None) -> BlobWriter:  # noqa: ARG002  # memory is written over by itself
         """Start writing a blob, see ``BlobStore``."""
         return _MemoryWriter(self)
 
@@ -273,6 +321,13 @@ class MemoryBlobs:
         """Remove a blob, see ``BlobStore``."""
         with self._lock:
             self._blobs.pop(parse_digest(digest), None)
+
+    def recycle(self, digest: Digest) -> None:
+        """Remove a blob, see ``BlobStore``."""
+        self.delete(digest)
+
+    def drop_spares(self) -> None:
+        """There are none, see ``BlobStore``."""
 
     def _get(self, digest: Digest) -> bytes:
         try:
@@ -310,6 +365,10 @@ class _MemoryWriter:
 
     def __exit__(self, *_: object) -> None:
         self.abort()
+
+
+def _incoming(folder: Path) -> Path:
+    return folder / _INCOMING / secrets.token_hex(16)
 
 
 def _place(folder: Path, digest: Digest) -> Path:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, Insert, MetaData, StaticPool, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from serai.errors import Corrupt, Unavailable
@@ -62,6 +63,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise Unavailable("database-busy", f"{name} does not answer: {error.orig}; try again") from error
     except DatabaseError as error:
         raise Corrupt("database-damaged", f"{name} is damaged: {error.orig}; restore it from a copy") from error
+
+
+def upsert(table: Table) -> Insert:
+    """Puts a row in, or in the place of the one with its primary key."""
+    statement = insert(table)
+    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
 
 
 def _pragmas(connection: Any, _record: object) -> None:

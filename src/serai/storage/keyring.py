@@ -18,7 +18,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
@@ -42,6 +42,7 @@ from serai.storage.tokens import TokenKey, TokenSigner
 _AGREEMENT: Final = "agree-"
 _ELSEWHERE: Final = ".token"
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)  # RFC 7468 2
+_Mark: TypeAlias = tuple[int, ...]
 _Private = Ed25519PrivateKey | MLDSA65PrivateKey | X25519PrivateKey
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
 
@@ -79,6 +80,7 @@ class Keyring:
             raise Missing("keyring-missing", f"there is no keyring at {folder}; make one, or name the right folder")
         _check_private(folder, "700")
         self._folder = folder
+        self._read: dict[Role, tuple[_Mark, Signer]] = {}  # each key as it was read last
 
     @classmethod
     def create(cls, folder: Path, roles: Iterable[Role], suite: Suite = Suite.ED25519) -> "Keyring":
@@ -110,7 +112,15 @@ class Keyring:
             Misconfigured: the file is readable by others, or holds other keys than a suite takes.
 
         """
-        return _read_signer(self._path(role))
+        path = self._path(role)
+        mark = _mark(path)
+        known = self._read.get(role)
+        if known is not None and known[0] == mark:
+            return known[1]
+        signer = _read_signer(path)
+        if mark is not None:
+            self._read[role] = (mark, signer)
+        return signer
 
     def live_signer(self, role: Role) -> Signer:
         """What signs for ``role`` with the key in use at the time, for processes that outlive a key."""
@@ -290,6 +300,15 @@ def _generate(suite: Suite) -> tuple[_Private, ...]:
             return (Ed25519PrivateKey.generate(),)
         case Suite.HYBRID:
             return (Ed25519PrivateKey.generate(), MLDSA65PrivateKey.generate())
+
+
+def _mark(path: Path) -> _Mark | None:
+    """What tells a key's file from any other that lies in its place; None for a key in a token, or none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return None if path.suffix == _ELSEWHERE else (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
 
 
 def _read_signer(path: Path) -> Signer:

@@ -15,14 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, delete, func, select
-from sqlalchemy import insert as insert_into
-from sqlalchemy.dialects.sqlite import insert as upsert_into
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from serai.errors import Conflict, Corrupt, Missing, Unavailable
 from serai.kernel.ids import Digest
-from serai.storage.database import open_database
+from serai.storage.database import open_database, upsert
 
 _IDS_PER_QUERY: Final = 10_000  # SQLite binds at most 32,766 values in one statement
 
@@ -40,6 +51,22 @@ _values = Table(
     Column("key", String, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+# Made once: building a statement costs as much as carrying it out.
+_LAST: Final = select(func.max(_entries.c.position))
+_READ: Final = (
+    select(_entries.c.entry)
+    .where(_entries.c.position >= bindparam("start"), _entries.c.position < bindparam("end"))
+    .order_by(_entries.c.position)
+)
+_FIND: Final = (
+    select(_entries.c.id, func.min(_entries.c.position))
+    .where(_entries.c.id.in_(bindparam("names", expanding=True)))
+    .group_by(_entries.c.id)
+)
+_INSERT: Final = insert(_entries)
+_GET: Final = select(_values.c.value).where(_values.c.key == bindparam("name"))
+_PUT: Final = upsert(_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +180,8 @@ class LogStore:
             Missing: the log does not hold all of them.
 
         """
-        query = (
-            select(_entries.c.entry)
-            .where(_entries.c.position >= start, _entries.c.position < end)
-            .order_by(_entries.c.position)
-        )
         with _translated(), self._engine.connect() as connection:
-            found = list(connection.scalars(query))
+            found = list(connection.scalars(_READ, {"start": start, "end": end}))
         if len(found) != end - start:
             raise Missing("entries-missing", f"expected entries {start} to {end}, the log holds {len(found)} of them")
         return found
@@ -175,9 +197,8 @@ class LogStore:
 
     def get(self, key: str) -> bytes | None:
         """Read a value, or None."""
-        query = select(_values.c.value).where(_values.c.key == key)
         with _translated(), self._engine.connect() as connection:
-            return connection.scalar(query)
+            return connection.scalar(_GET, {"name": key})
 
     def put(self, key: str, value: bytes) -> None:
         """Set a value.
@@ -211,29 +232,24 @@ def _translated() -> Iterator[None]:
 
 
 def _size(connection: Connection) -> int:
-    last = connection.scalar(select(func.max(_entries.c.position)))
+    last = connection.scalar(_LAST)
     return 0 if last is None else last + 1
 
 
 def _find(connection: Connection, statements: Sequence[Digest]) -> dict[Digest, int]:
     found: dict[Digest, int] = {}
     for start in range(0, len(statements), _IDS_PER_QUERY):
-        query = (
-            select(_entries.c.id, func.min(_entries.c.position))
-            .where(_entries.c.id.in_(statements[start : start + _IDS_PER_QUERY]))
-            .group_by(_entries.c.id)
-        )
-        found.update({Digest(name): position for name, position in connection.execute(query)})
+        rows = connection.execute(_FIND, {"names": statements[start : start + _IDS_PER_QUERY]})
+        found.update({Digest(name): position for name, position in rows})
     return found
 
 
 def _insert(connection: Connection, start: int, entries: Sequence[StoredEntry]) -> None:
     rows = [{"position": position, "id": item.id, "entry": item.entry} for position, item in enumerate(entries, start)]
     if rows:
-        connection.execute(insert_into(_entries), rows)
+        connection.execute(_INSERT, rows)
 
 
 def _put(connection: Connection, values: Mapping[str, bytes]) -> None:
     for key, value in values.items():
-        row = upsert_into(_values).values(key=key, value=value)
-        connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": row.excluded.value}))
+        connection.execute(_PUT, {"key": key, "value": value})

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 A blob that is too long for one request comes in pieces on a grid of 1 MiB, in
 any order and over several connections. Two files hold it: the bytes at their
-places, as long as the whole will be and sparse until then, and one byte for each
-MiB that has arrived. The mark is set after the bytes, so the death of the process
+places, as long as the whole will be, sparse until then or a recycled blob's, and one
+byte for each MiB that has arrived. The mark is set after the bytes, so the death of the process
 at any moment leaves marks that are true; a loss of power may leave marks without
 bytes, which the digest of the whole finds, and then all of it is forgotten.
 
@@ -35,6 +35,12 @@ MAX_UPLOADS: Final = 8  # unfinished uploads of one sender; one more replaces th
 KEEP_S: Final = 24 * 3600.0  # an upload that nothing was added to for so long is forgotten
 _SWEEP_S: Final = 3600.0  # how often the old ones are looked for
 _MARKS: Final = ".marks"
+
+TakeSpare = Callable[[int], Path | None]
+
+
+def _no_spare(_size: int) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,18 @@ class Span:
 
 
 class PartialUpload:
-    """One blob on its way in. Safe to use from several threads."""
+    """One blob on its way in. Safe to use from several threads.
 
-    def __init__(self, path: Path, total: int) -> None:
+    Args:
+        path: where its bytes lie.
+        total: of the whole blob.
+        spare: gives a file of a size to be written over, or None.
+
+    """
+
+    def __init__(self, path: Path, total: int, spare: TakeSpare = _no_spare) -> None:
         self._path = path
+        self._spare = spare
         self._marks_path = _marks_of(path)
         self._lock = threading.Lock()
         self._closed = False
@@ -181,7 +195,10 @@ class PartialUpload:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The bytes first: marks of an earlier, other attempt must not speak for them.
         self._marks_path.unlink(missing_ok=True)
-        _make(self._path, self.total)
+        if (spare := self._spare(self.total)) is not None:
+            spare.replace(self._path)
+        else:
+            _make(self._path, self.total)
         _make(self._marks_path, count)
         return bytearray(count)
 
@@ -206,13 +223,15 @@ class PartialUploads:
         folder: made if it is not there; on the file system of the store.
         max_bytes: what the unfinished uploads of one sender may come to when they are whole.
         now_s: Unix time in seconds.
+        spare: as ``PartialUpload`` takes it.
 
     """
 
-    def __init__(self, folder: Path, max_bytes: int, now_s: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, max_bytes: int, now_s: Callable[[], float], spare: TakeSpare = _no_spare) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._now_s = now_s
+        self._spare = spare
         self._lock = threading.Lock()
         self._open: dict[Path, PartialUpload] = {}
         self._swept_s = -_SWEEP_S
@@ -235,7 +254,7 @@ class PartialUploads:
             upload = self._find(path)
             if upload is None:
                 self._make_room(path.parent, total)
-                upload = self._open[path] = PartialUpload(path, total)
+                upload = self._open[path] = PartialUpload(path, total, self._spare)
         if upload.total != total:
             raise Conflict("upload-size", f"this upload was begun with {upload.total} bytes in all, now it has {total}")
         return upload

@@ -42,6 +42,7 @@ from serai.aggregation.audit import ReadBlob, verify_round
 from serai.aggregation.ring import chunk_bytes
 from serai.center.coordinator import Coordinator, Duty
 from serai.center.replay import Replay
+from serai.center.retention import ALL
 from serai.center.sequencer import Sequencer
 from serai.center.service import CenterService
 from serai.charter.agreements import Term
@@ -178,6 +179,8 @@ class Federation:
 
     SUITE: ClassVar[Suite] = Suite.ED25519
     """What the members' keys are, but for their witnesses'; a subclass may have another."""
+    KEEP_ROUNDS: ClassVar[int] = ALL
+    """Of how many rounds the center keeps the uploads; a subclass may say."""
 
     def __init__(
         self,
@@ -412,7 +415,7 @@ class Federation:
             if this.id in self._proved or job is None or not this.is_released:
                 continue
             verify_round(job.at(this.done).codec, this, self._chunk_reader(chunk_bytes(job.codec.bits)))
-            if len(this.results) == len(this.body.participants):
+            if this.summed <= set(this.results):  # the center may let go of the uploads now
                 self._proved.add(this.id)
 
     def _chunk_reader(self, size: int) -> ReadBlob:
@@ -456,7 +459,14 @@ class Federation:
         replay.attach(
             log.entries, lambda: log.head().size, lambda blob, size: blobs.has(blob) and blobs.size(blob) == size
         )
-        duty = Duty(log=log, blobs=blobs, replay=replay, operator=self.operator, now_ms=lambda: self.now_ms)
+        duty = Duty(
+            log=log,
+            blobs=blobs,
+            replay=replay,
+            operator=self.operator,
+            now_ms=lambda: self.now_ms,
+            keep_rounds=self.KEEP_ROUNDS,
+        )
         service = CenterService(log, blobs, replay.find_key)
         return _CenterParts(log, store, blobs, service, Coordinator(duty), replay)
 

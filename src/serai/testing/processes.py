@@ -54,11 +54,13 @@ class ProcessBloc:
 
     Attributes:
         host: where the center listens.
+        center_settings: lines of TOML that its ``center.toml`` has besides.
         center: the name of the present one; ``adopt`` puts another in its place.
 
     """
 
     host: ClassVar[str] = "127.0.0.1"
+    center_settings: ClassVar[str] = ""
 
     def __init__(self, folder: Path, data: Mapping[str, Rows | str], round_ms: int = 120_000) -> None:
         self.folder = folder
@@ -298,6 +300,8 @@ class ProcessBloc:
         records = [argument for member in self._data for argument in ("--member", f"{self._home(member)}/member.json")]
         names = ["--name", "Bloc", "--origin", ORIGIN, "--host", self.host]
         _serai("center", "init", "--home", self._home("center"), *names, *records)
+        with (self.folder / "center" / "center.toml").open("a", encoding="utf-8") as file:
+            file.write(self.center_settings)
         self.start("center")
         with ThreadPoolExecutor(len(self._data)) as pool:
             list(pool.map(self._join, self._data))

@@ -28,6 +28,7 @@ def test_settings_come_from_the_file_and_the_rest_has_defaults(tmp_path):
         ('origin = "a"\nport = 70000', "0 to 65535"),
         ('origin = "a"\nmax_requests = 1', "at least 16"),
         ('origin = "a"\nmax_blob_bytes = 0', "at least 1"),
+        ('origin = "a"\nkeep_rounds = 1', "0, or 2 or more"),
         ('origin = "a"\nlog_level = "loud"', "debug, info"),
         ("origin = ", "expected TOML"),
     ],

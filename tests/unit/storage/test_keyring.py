@@ -177,3 +177,17 @@ def test_a_crash_while_a_key_is_replaced_leaves_the_old_one_in_use(keyring, tmp_
     assert keyring.signer(Role.ZONE).public == before
     keyring.promote(Role.ZONE)
     assert keyring.signer(Role.ZONE).public == following
+
+
+def test_a_key_that_was_read_is_read_anew_once_another_lies_in_its_place(keyring, tmp_path):
+    first, path = keyring.signer(Role.ZONE), tmp_path / "keys" / "zone.pem"
+    assert keyring.signer(Role.ZONE) is first
+    other = Keyring.create(tmp_path / "other", [Role.ZONE]).signer(Role.ZONE)
+    (tmp_path / "other" / "zone.pem").replace(path)
+    assert keyring.signer(Role.ZONE).public == other.public != first.public
+    path.chmod(0o640)
+    with pytest.raises(Misconfigured, match="can be used by others"):
+        keyring.signer(Role.ZONE)
+    path.unlink()
+    with pytest.raises(Missing):
+        keyring.signer(Role.ZONE)

@@ -8,7 +8,7 @@ import click
 from serai.agent.session import CHARTER_FILE, Session
 from serai.agent.settings import load_settings
 from serai.charter.constitution import Charter
-from serai.cli.audits import audit_published, audit_run, founding_charter, read_published
+from serai.cli.audits import RoundAudit, audit_published, audit_run, founding_charter, read_published
 from serai.cli.explanation import Explanation
 from serai.cli.explanation import explain as explain_id
 from serai.cli.find import find_id
@@ -104,10 +104,18 @@ def audit(home: Path | None, center: str | None, run: str | None, *, as_json: bo
 def _audit_run(session: Session, prefix: str, *, as_json: bool) -> None:
     run = find_id(session.state().runs.plans, prefix, "run")
     rounds = list(audit_run(session, run))
-    lines = [f"round {done.number}: the sum of {', '.join(done.members)} is exact" for done in rounds]
-    text = "\n".join([*lines, f"{count(len(rounds), 'round')} of run {short(run)} recomputed, bit for bit."])
-    value = {"ok": True, "run": run, "rounds": [{"number": d.number, "members": list(d.members)} for d in rounds]}
+    exact = sum(done.is_kept for done in rounds)
+    lines = [f"round {done.number}: the sum of {', '.join(done.members)} {_found(done)}" for done in rounds]
+    text = "\n".join([*lines, f"{count(exact, 'round')} of run {short(run)} recomputed, bit for bit."])
+    told = [{"number": done.number, "members": list(done.members), "kept": done.is_kept} for done in rounds]
+    value = {"ok": True, "run": run, "rounds": told}
     emit(value, text, as_json=as_json)
+
+
+def _found(done: RoundAudit) -> str:
+    return (
+        "is exact" if done.is_kept else "cannot be computed again: the center kept no uploads; all its members agreed"
+    )
 
 
 def _row(line: Line) -> dict[str, Any]:
