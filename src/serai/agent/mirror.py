@@ -145,6 +145,9 @@ class LogKeeper(Protocol):
     def put(self, key: str, value: bytes) -> None:
         """Set a value."""
 
+    def close(self) -> None:
+        """Let go of the file."""
+
 
 class Mirror:
     """The verified copy of one log.
@@ -193,6 +196,10 @@ class Mirror:
 
         """
         return self._store.read(start, end)
+
+    def close(self) -> None:
+        """Let go of the store; the mirror cannot be used afterwards."""
+        self._store.close()
 
     def find(self, statement: Digest) -> int | None:
         """Where a statement stands, void or not; None if it is not mirrored."""

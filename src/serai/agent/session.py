@@ -225,6 +225,10 @@ class _Overlay(LogKeeper):
     def put(self, key: str, value: bytes) -> None:
         self._values[key] = value
 
+    def close(self) -> None:
+        if self._mirrored:
+            self._mirrored.close()
+
 
 def dial_center(settings: ZoneSettings, keys: Keyring, mirror: Mirror) -> Directed:
     """The center that the log names, or at first the settings, with requests signed by the member's zone key."""

@@ -75,6 +75,7 @@ class ServedFederation(Federation):
         self.heard: dict[MemberId, list[Heard]] = {name: [] for name in self._faces}
         self._spool = folder / "spool"
         self.url = ""
+        self._served: list[Member] = []
         super().__init__(folder, tables, preset)
         self._door = _Door(self._apps(), self.heard, self._keys_of())
         self.url = self._door.url
@@ -88,8 +89,14 @@ class ServedFederation(Federation):
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Close the server."""
+        """Close the server, and every file and connection: many blocs follow each other in one process of tests."""
         self._door.close()
+        for member in self._served:
+            assert isinstance(member.zone.center, HttpCenter), "it was served"
+            member.zone.center.close()
+            member.zone.journal.close()
+            member.zone.mirror.close()
+        self.center_parts.store.close()
 
     def client(self, member: str) -> HttpCenter:
         """The center as a member's programs dial it."""
@@ -101,7 +108,8 @@ class ServedFederation(Federation):
             return member  # the keys of all must be known before anybody is served
         self._faces[name].center = member.zone.center
         zone = replace(member.zone, center=self.client(name))
-        return Member(zone, Follower(zone), Runner(zone))
+        self._served.append(Member(zone, Follower(zone), Runner(zone)))
+        return self._served[-1]
 
     def _apps(self) -> dict[MemberId, FastAPI]:
         return {
