@@ -26,6 +26,7 @@ from serai.charter.agreements import Term
 from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
+from serai.ledger.statements import LEAST_WAIT_MS
 from serai.recipes.equipment import AUTO, DEFAULTS, EngineName, Equipment, Precision
 from serai.transport.connection import MAX_FLOWS
 
@@ -34,6 +35,7 @@ T = TypeVar("T")
 SETTINGS_FILE: Final = "zone.toml"
 STOP_FILE: Final = "STOP"
 MAX_SETTINGS_BYTES: Final = 1 << 20  # a settings file is written by hand; a larger one is some other file
+DEFAULT_WITHHELD_S: Final = 60  # far above any round trip, far below the window of any vote
 DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
 
 
@@ -272,6 +274,7 @@ class _ZoneFile:
     flows: int = 0
     listen: str = ""
     peers: tuple[str, ...] = ()
+    withheld_s: int = DEFAULT_WITHHELD_S
     sandbox: SandboxMode = SandboxMode.PREFERRED
     foreign_code: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
@@ -297,6 +300,7 @@ class ZoneSettings:
         flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
         listen: ``host:port`` where the agent shows its mirror and cosigns for others; nowhere if empty.
         peers: addresses where other members' agents do.
+        withheld_s: how long a statement may take to show in the log, before peers are asked to carry it.
 
     """
 
@@ -314,6 +318,7 @@ class ZoneSettings:
     flows: int = 0
     listen: str = ""
     peers: tuple[str, ...] = ()
+    withheld_s: int = DEFAULT_WITHHELD_S
 
     @property
     def keys_folder(self) -> Path:
@@ -347,6 +352,9 @@ def load_settings(home: Path) -> ZoneSettings:
         raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
     if not 0 <= parsed.flows <= MAX_FLOWS:
         raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
+    if not LEAST_WAIT_MS <= 1000 * parsed.withheld_s <= 86_400_000:
+        least = LEAST_WAIT_MS // 1000
+        raise Misconfigured("settings-value", f"{path}: withheld_s must be {least} to 86400, got {parsed.withheld_s}")
     if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
         raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
     if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
@@ -371,6 +379,7 @@ def load_settings(home: Path) -> ZoneSettings:
         flows=parsed.flows,
         listen=parsed.listen,
         peers=parsed.peers,
+        withheld_s=parsed.withheld_s,
     )
 
 
