@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -91,7 +92,9 @@ class Talk:
     def start(self):
         """Start each member's endpoint anew, with what lies in its home."""
         self.stack.close()
-        self.urls.update({name: f"http://127.0.0.1:{claim_port('127.0.0.1', 0)}" for name in MEMBERS})
+        # Each at an address of its own: between a port's choice and its use, a connection to 127.0.0.1 could take it.
+        hosts = {name: f"127.1.{os.getpid() % 250}.{number}" for number, name in enumerate(MEMBERS, 1)}
+        self.urls.update({name: f"http://{host}:{claim_port(host, 0)}" for name, host in hosts.items()})
         for name in MEMBERS:
             zone = self.bloc.members[name].zone
             peers = [url for other, url in self.urls.items() if other != name]
