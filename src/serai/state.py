@@ -86,6 +86,7 @@ class State:
         seen: index of each effective statement by its id.
         void: why the entry at an index has no effect.
         attested: digests of the state at a size, by that size and by the member whose zone found it.
+        receipts: who handed a statement to the center and did not find it in the log, by the statement's id.
         speakers: id of the key that signed the effective statement at an index.
         disputed: the same, of statements that a key made which was revoked from before then.
 
@@ -104,6 +105,7 @@ class State:
     seen: Map[Digest, int] = field(default_factory=Map)
     void: Map[int, Denied] = field(default_factory=Map)
     attested: Map[int, Map[MemberId, Digest]] = field(default_factory=Map)
+    receipts: Map[Digest, Map[MemberId, ledger_statements.Receipt]] = field(default_factory=Map)
     speakers: Map[int, KeyId] = field(default_factory=Map)
     disputed: Map[int, KeyId] = field(default_factory=Map)
 
@@ -189,6 +191,8 @@ def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdi
             return _judge_terms(said) or _judge_successor(state, said) or charter_rules.judge(state.charter, said, at)
         case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
             return _judge_attest(state, said.body, said.member, at)
+        case Room.LEDGER if isinstance(said.body, ledger_statements.Receipt):
+            return _judge_receipt(state, said.body, said.member, at)
         case Room.LEDGER:
             return _judge_clock(state, said.body, at)
         case Room.ZONES:
@@ -221,6 +225,9 @@ def apply(state: State, said: Said[Any], at: Instant) -> State:
         case Room.LEDGER if isinstance(said.body, ledger_statements.StateAttest):
             found = state.attested.get(said.body.size, Map()).set(said.member, said.body.digest)
             return replace(state, attested=state.attested.set(said.body.size, found))
+        case Room.LEDGER if isinstance(said.body, ledger_statements.Receipt):
+            given = state.receipts.get(said.body.statement, Map()).set(said.member, said.body)
+            return replace(state, receipts=state.receipts.set(said.body.statement, given))
         case Room.LEDGER:
             return replace(state, time_ms=_witnessed(state, said.body).time_ms)
         case Room.ZONES:
@@ -459,6 +466,27 @@ def _judge_attest(state: State, attest: ledger_statements.StateAttest, member: M
         return Denied("log 11", f"zones compare states at sizes that all know, up to here, not at {attest.size}")
     if member in state.attested.get(attest.size, Map()):
         return Denied("log 11", f"{member} has said what it finds after {attest.size} entries")
+    return GRANTED
+
+
+def _judge_receipt(state: State, receipt: ledger_statements.Receipt, member: MemberId, at: Instant) -> Verdict:
+    """Whether the center withheld is for readers to conclude; this asks for a receipt that can be true, said once."""
+    if not 0 <= receipt.size <= at.index:
+        return Denied("log 12", f"the receipt is about {receipt.size} entries, there are {at.index} yet")
+    stands = state.seen.get(receipt.statement)
+    if stands is not None and stands < receipt.size:
+        return Denied("log 12", f"the statement stands at index {stands}, within the {receipt.size} entries looked at")
+    if receipt.seen_ms - receipt.handed_ms < ledger_statements.LEAST_WAIT_MS:
+        return Denied(
+            "log 12", f"a receipt needs a wait of {ledger_statements.LEAST_WAIT_MS // 1000} s, for news to come"
+        )
+    if (
+        len(receipt.answer) > ledger_statements.MAX_ANSWER_CHARS
+        or len(receipt.code) > ledger_statements.MAX_ANSWER_CHARS
+    ):
+        return Denied("log 12", f"a receipt quotes at most {ledger_statements.MAX_ANSWER_CHARS} characters")
+    if member in state.receipts.get(receipt.statement, Map()):
+        return Denied("log 12", f"{member} has given a receipt for that statement")
     return GRANTED
 
 

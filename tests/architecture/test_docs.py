@@ -65,6 +65,15 @@ def test_every_decision_is_listed_and_says_what_was_rejected():
         assert "## Rejected" in path.read_text(encoding="utf-8"), path.name
 
 
+def test_every_test_that_the_threat_model_names_exists():
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    page = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_[a-z_]+)`", page))
+
+    assert len(named) > 10
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
 def test_every_lock_pins_every_package_with_hashes_and_names_no_place():
     for path in (ROOT / "requirements").glob("*.txt"):
         text = path.read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role, key_id
 from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import LogSigner
-from serai.ledger.statements import StateAttest
+from serai.ledger.statements import Answered, Receipt, StateAttest
 from serai.programme.items import Item, Kind
 from serai.programme.projects import commitment_of
 from serai.programme.stages import LIFE
@@ -121,7 +121,10 @@ def _speak(bloc):
     cost = PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)
     charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
     deleted = DataDeletion(offer=grant.body.offer, run=run, kept_days=30, items=4)
-    for body in (recover, charge, deleted, StateAttest(size=1024, digest=run)):
+    receipt = Receipt(
+        statement=run, handed_ms=0, seen_ms=60_000, size=1, answered=Answered.REFUSED, code="c", answer="a"
+    )
+    for body in (recover, charge, deleted, StateAttest(size=1024, digest=run), receipt):
         bloc.center.submit(sign_body(body, bloc.signer("bern", Role.ZONE)))
     root = bloc.state.frontier.root().hex()
     key = LogSigner("center.example/next", bloc.signer("lima", Role.ROOT))  # one that somebody has, so void as well

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from serai.agent.receipts import Evidence, Known, judge_evidence, parse_evidence
 from serai.agent.settings import DatasetSettings, Feature, FeatureKind, Label, MissingPolicy, ZoneSettings
 from serai.agent.vault import Vault
 from serai.aggregation.ring import Ring
@@ -26,6 +27,7 @@ from serai.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from serai.ledger.note import parse_note, parse_signature, parse_vkey
 from serai.ledger.policy import Witnesses, open_witnessed
 from serai.ledger.proof import parse_proof
+from serai.ledger.statements import Receipt
 from serai.ledger.tiles import encode_bundle, parse_bundle, parse_tile_path, split_tile
 from serai.ledger.trust_policy import parse_policy
 from serai.ledger.witnessing import parse_add_checkpoint
@@ -251,6 +253,27 @@ def test_a_proof_a_policy_or_a_request_to_cosign_is_read_or_refused(start, rest)
     for read in (parse_proof, parse_policy, parse_add_checkpoint):
         found = only_ours(read, text)
         assert found is None or only_ours(read, found.encode()) == found
+
+
+@FEW
+@given(st.data())
+def test_bent_evidence_of_withholding_is_read_as_it_is_or_refused_and_proves_nothing(log, data):
+    (given,) = [entry for entry in log.entries if parse_envelope(entry).kind == Receipt.KIND]
+    true = Evidence(entry=data.draw(st.sampled_from(log.entries)).decode(), receipts=(given.decode(),))
+    value = data.draw(bent(true.encode()))
+    found = only_ours(parse_evidence, value)
+    assert found is None or found.encode() == value.strip()
+    if found is not None:
+        state = log.states[-1]
+        finding = judge_evidence(found, Known(lambda _size: state, state.size, state.seen.get))
+        assert not finding.is_proved
+
+
+@MORE
+@given(jsons)
+def test_noise_is_no_evidence_of_withholding(value):
+    data = only_ours(canonical, value)
+    assert data is None or only_ours(parse_evidence, data) is None
 
 
 @MORE

@@ -1,9 +1,10 @@
-"""The whole agent on one page: settings in, two loops out.
+"""The whole agent on one page: settings in, three loops out.
 
-One thread follows the log: fetch, verify, keep, replay, cosign. The other works
+One thread follows the log: fetch, verify, keep, replay, cosign. Another works
 on runs. They share nothing but the mirror's view, which never changes once it is
-made. Nothing sleeps on a timer: the center holds the question until there is
-news, and the worker wakes with each new view.
+made. Neither sleeps on a timer: the center holds the question until there is
+news, and the worker wakes with each new view. The third looks now and then for
+statements that should have shown in the log by now, mostly none.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from serai.agent.attesting import Attester, to_keep
+from serai.agent.carrying import CARRY_S, Carrier
 from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
@@ -60,8 +62,9 @@ def run(settings: ZoneSettings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    agent = Agent(zone, stop)
-    with Endpoint(zone).serve(settings.listen) if settings.listen else contextlib.nullcontext():
+    carrier = Carrier(zone, settings.peers)
+    agent = Agent(zone, stop, carrier)
+    with Endpoint(zone, carrier).serve(settings.listen) if settings.listen else contextlib.nullcontext():
         print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
         agent.run()
     zone.journal.close()
@@ -107,16 +110,17 @@ def build(settings: ZoneSettings) -> Zone:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The two loops of a zone."""
+    """The loops of a zone."""
 
     zone: Zone
     stop: threading.Event
+    carrier: Carrier
 
     def run(self) -> None:
         """Follow and work until told to stop."""
         threads = [
             threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True)
-            for loop in (self._follow, self._work)
+            for loop in (self._follow, self._work, self._carry)
         ]
         for thread in threads:
             thread.start()
@@ -142,6 +146,13 @@ class Agent:
                 patience.wait(str(error))
             except SeraiError as error:
                 patience.wait(f"what the center sent is refused: {error}")
+
+    def _carry(self) -> None:
+        while not self.stop.wait(CARRY_S):
+            try:
+                self.carrier.step()
+            except (SeraiError, OSError) as error:
+                _log.warning("carrying goes on later: %s", error)
 
     def _work(self) -> None:
         runner, patience = Runner(self.zone), Patience(self.stop)

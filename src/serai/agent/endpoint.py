@@ -5,6 +5,7 @@ POST /add-checkpoint                        cosigns, as c2sp.org/tlog-witness sa
 GET  /{SHA-256 of the log's name}/checkpoint  what this witness cosigned last, for monitors
 GET  /checkpoint, /tile/...                 the mirrored log again (c2sp.org/tlog-tiles)
 GET  /head                                  its newest head, which no quorum may have cosigned yet
+POST /withheld                              carries a statement that the center does not show
 ==========================================  ====================================================
 
 And the other way round: ``Gossip`` asks the endpoints of other members for their
@@ -20,6 +21,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from serai.agent.bundles import HEAD, TileSource, publish
+from serai.agent.carrying import WITHHELD, Carrier
+from serai.agent.receipts import MAX_EVIDENCE_BYTES
 from serai.agent.witness import add_checkpoint, cosigned_checkpoint
 from serai.agent.zone import Zone
 from serai.errors import Conflict, Missing, SeraiError, Unavailable
@@ -31,6 +34,7 @@ from serai.transport.published import PublicFiles
 from serai.transport.serving import Answer, Asked, SmallServer, answer_file
 
 PUBLIC: Final = "public"
+MAX_BODY_BYTES: Final = max(MAX_REQUEST_BYTES, MAX_EVIDENCE_BYTES)
 GOSSIP_S: Final = 30.0  # between two questions to the same peer, while the center answers
 URGENT_S: Final = 2.0  # while it does not
 PEER_TIMEOUT_S: Final = 5.0  # a peer is asked between two questions to the center, so it may not hold these up long
@@ -42,11 +46,13 @@ class Endpoint:
 
     Args:
         zone: whose mirror and witness it shows.
+        carrier: takes statements that the center does not show; None where this zone carries none.
 
     """
 
-    def __init__(self, zone: Zone) -> None:
+    def __init__(self, zone: Zone, carrier: Carrier | None = None) -> None:
         self._zone = zone
+        self._carrier = carrier
         self._tiles = TileFiles(zone.settings.home / PUBLIC)
         self._shown: tuple[int, int] = (-1, -1)
         self._lock = threading.Lock()
@@ -54,12 +60,12 @@ class Endpoint:
     def serve(self, address: str) -> SmallServer:
         """A server at ``host:port`` that answers by ``handle``."""
         host, _, port = address.rpartition(":")
-        return SmallServer(host, int(port), self.handle, MAX_REQUEST_BYTES)
+        return SmallServer(host, int(port), self.handle, MAX_BODY_BYTES)
 
     def handle(self, asked: Asked) -> Answer:
         """Answer one request."""
         if asked.method == "POST":
-            return add_checkpoint(self._zone, asked.body) if asked.path == "/add-checkpoint" else _NOWHERE
+            return self._post(asked)
         view = self._zone.mirror.view
         if not view.size:
             return Answer(404, b"this mirror is empty\n")
@@ -72,6 +78,15 @@ class Endpoint:
                 publish(self._tiles, self._zone.mirror)
                 self._shown = (view.size, view.witnessed_size)
             return answer_file(self._tiles.read, asked.path)
+
+    def _post(self, asked: Asked) -> Answer:
+        if asked.path == "/add-checkpoint":
+            if len(asked.body) > MAX_REQUEST_BYTES:
+                return Answer(413, f"expected a body of at most {MAX_REQUEST_BYTES} bytes\n".encode())
+            return add_checkpoint(self._zone, asked.body)
+        if asked.path == WITHHELD and self._carrier is not None:
+            return self._carrier.take(asked.body)
+        return _NOWHERE
 
 
 class Gossip:

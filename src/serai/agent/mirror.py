@@ -141,11 +141,17 @@ class LogKeeper(Protocol):
     def read(self, start: int, end: int) -> list[bytes]:
         """Entries from ``start`` up to, not including, ``end``."""
 
+    def find(self, statement: Digest) -> int | None:
+        """The first index of a statement, or None."""
+
     def get(self, key: str) -> bytes | None:
         """A value, or None."""
 
     def put(self, key: str, value: bytes) -> None:
         """Set a value."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class Mirror:
@@ -197,6 +203,14 @@ class Mirror:
 
         """
         return self._store.read(start, end)
+
+    def close(self) -> None:
+        """Let go of the store; the mirror cannot be used afterwards."""
+        self._store.close()
+
+    def find(self, statement: Digest) -> int | None:
+        """Where a statement stands, void or not; None if it is not mirrored."""
+        return self._store.find(statement)
 
     def follow(self, center: NewsSource, witnessed: int, wait_s: float) -> View:
         """Fetch, verify, keep and replay what is new; the view afterwards.

@@ -2,7 +2,9 @@
 
 It starts from the entries that the zone's agent has mirrored, if there are any,
 verifies what came since just as the agent does, and writes nothing: an agent
-that runs beside it stays the only one who does.
+that runs beside it stays the only one who does. Where the zone has peers, one of
+them stands in for a center that does not answer, and what the center does not take
+is left for the agent, which has peers carry it (``serai.agent.carrying``).
 """
 
 import os
@@ -11,15 +13,19 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View
+from serai.agent.bundles import TileSource
+from serai.agent.mirror import CHECKPOINT, LogKeeper, Mirror, View, name_of
+from serai.agent.outbox import keep
+from serai.agent.receipts import BLOB_NOT_HERE, Evidence
 from serai.agent.settings import ZoneSettings
 from serai.charter.constitution import Charter, genesis_of
 from serai.errors import Misconfigured, Missing, SeraiError, Unavailable
+from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
-from serai.kernel.statement import Body, sign_body
+from serai.kernel.statement import Body, Said, sign_body
 from serai.ledger.checkpoint import parse_checkpoint
 from serai.ledger.note import parse_note
-from serai.state import State
+from serai.state import State, recognise
 from serai.storage.keyring import Keyring
 from serai.storage.log import LogStore, StoredEntry
 from serai.storage.record_files import read_record
@@ -28,9 +34,11 @@ from serai.transport.client import HttpCenter
 from serai.transport.connection import Dialing
 from serai.transport.directed import Directed
 from serai.transport.port import Center
+from serai.transport.published import PublicFiles
 
 CHARTER_FILE: Final = "charter.json"
 MIRROR_FILE: Final = "mirror.sqlite"
+_PEER_TIMEOUT_S: Final = 5.0
 _CATCH_UP_S: Final = 10.0  # how long to wait for an entry that the center has accepted
 
 
@@ -74,10 +82,10 @@ class Session:
         return Mirror(store, charter, SnapshotFile(self.settings.home / SNAPSHOT_FILE, genesis_of(charter)))
 
     def view(self) -> View:
-        """What is known now, caught up with the center.
+        """What is known now, caught up with the center, or with a peer where that does not answer.
 
         Raises:
-            Unavailable: the center does not answer.
+            Unavailable: neither answers.
             Unverified: what came does not fit what is known.
 
         """
@@ -88,7 +96,24 @@ class Session:
             except SeraiError:
                 if heir.is_appointed:
                     raise
-        return self.mirror.follow(self.center, self.mirror.view.size, 0)
+        try:
+            return self.mirror.follow(self.center, self.mirror.view.size, 0)
+        except SeraiError as error:
+            if not (isinstance(error, Unavailable) or error.code.startswith("request-")):
+                raise
+            if not any(self._has_followed(url) for url in self.settings.peers):
+                raise
+            return self.mirror.view
+
+    def _has_followed(self, peer: str) -> bool:
+        try:
+            source = TileSource(PublicFiles(peer, _PEER_TIMEOUT_S).read)
+            self.mirror.follow(source, self.mirror.view.witnessed_size, 0)
+        except SeraiError:
+            if self.mirror.view.halt:
+                raise
+            return False  # away, behind, or talking nonsense
+        return True
 
     def state(self) -> State:
         """What the log adds up to now; see ``view``."""
@@ -112,19 +137,41 @@ class Session:
         """Put a signed entry into the log, whoever signed it, and wait until it shows; its index.
 
         Raises:
-            Unavailable: the center does not answer.
+            Unavailable: the center does not answer, or does not show the entry, or refuses what it has to take.
             Unverified: the center knows no such key, or the signature does not hold.
 
         """
         self._wait_for_time()
-        index = self.center.submit(entry)
+        try:
+            index = self.center.submit(entry)
+        except SeraiError as error:
+            self._leave_to_peers(entry, error)
+            raise
         deadline = time.monotonic() + _CATCH_UP_S
         while self.view().size <= index:
             if time.monotonic() > deadline:
-                raise Unavailable(
+                late = Unavailable(
                     "entry-not-shown", f"the center took entry {index} and does not show it; ask again later"
                 )
+                self._leave_to_peers(entry, late)
+                raise late
         return index
+
+    def _leave_to_peers(self, entry: bytes, error: SeraiError) -> None:
+        """Keep what the center had to take for the agent, which has peers carry it.
+
+        Raises:
+            Unavailable: it is kept; the message says where.
+
+        """
+        is_due = isinstance(recognise(self.mirror.view.state, entry), Said) and error.code != BLOB_NOT_HERE
+        if self.settings.peers and is_due:
+            path = keep(self.settings.home, Evidence(entry=entry.decode()))
+            raise Unavailable(
+                "entry-kept",
+                f"{error.message}. By this zone's own replay the center has to take the statement; it is kept in {path}, "
+                "and the zone's agent has peers carry it: see `serai log withheld`. Do not say it anew",
+            ) from error
 
     def _wait_for_time(self) -> None:
         """Just after the founding, wait for the first clock: a window that opens at no time would close at once."""
@@ -161,6 +208,13 @@ class _Overlay(LogKeeper):
         self._known = min(start, self._known)
         self._values.update(values)
 
+    def find(self, statement: Digest) -> int | None:
+        known = self._mirrored.find(statement) if self._mirrored else None
+        if known is not None and known < self._known:
+            return known
+        names = map(name_of, self._later)
+        return next((self._known + number for number, name in enumerate(names) if name == statement), None)
+
     def read(self, start: int, end: int) -> list[bytes]:
         if end > self.size:
             raise Missing("entries-missing", f"expected entries up to {end}, there are {self.size}")
@@ -172,6 +226,10 @@ class _Overlay(LogKeeper):
 
     def put(self, key: str, value: bytes) -> None:
         self._values[key] = value
+
+    def close(self) -> None:
+        if self._mirrored:
+            self._mirrored.close()
 
 
 def open_mirror(settings: ZoneSettings) -> Mirror:

@@ -25,12 +25,14 @@ from serai.agent.toml_files import read_toml
 from serai.charter.agreements import Term
 from serai.errors import Misconfigured
 from serai.kernel.ids import Digest, MemberId
+from serai.ledger.statements import LEAST_WAIT_MS
 from serai.recipes.equipment import AUTO, DEFAULTS, EngineName, Equipment, Precision
 from serai.transport.connection import MAX_FLOWS
 from serai.zones.transfers import Instrument
 
 SETTINGS_FILE: Final = "zone.toml"
 STOP_FILE: Final = "STOP"
+DEFAULT_WITHHELD_S: Final = 60  # far above any round trip, far below the window of any vote
 DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
 
 
@@ -251,6 +253,7 @@ class _ZoneFile:
     flows: int = 0
     listen: str = ""
     peers: tuple[str, ...] = ()
+    withheld_s: int = DEFAULT_WITHHELD_S
     sandbox: SandboxMode = SandboxMode.PREFERRED
     foreign_code: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
@@ -281,6 +284,7 @@ class ZoneSettings:
         flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
         listen: ``host:port`` where the agent shows its mirror and cosigns for others; nowhere if empty.
         peers: addresses where other members' agents do.
+        withheld_s: how long a statement may take to show in the log, before peers are asked to carry it.
 
     """
 
@@ -302,6 +306,7 @@ class ZoneSettings:
     instruments: tuple[Instrument, ...] = ()
     profiles: tuple[Path, ...] = ()
     retention_days: int | None = None
+    withheld_s: int = DEFAULT_WITHHELD_S
 
     @property
     def keys_folder(self) -> Path:
@@ -357,6 +362,7 @@ def load_settings(home: Path) -> ZoneSettings:
         instruments=(*policy.instruments, *legal.instruments),
         profiles=tuple(found.profile for found in (policy, legal) if found.profile is not None),
         retention_days=parsed.retention_days,
+        withheld_s=parsed.withheld_s,
     )
 
 
@@ -385,6 +391,9 @@ def _check(parsed: _ZoneFile, path: Path) -> None:
         raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
     if not 0 <= parsed.flows <= MAX_FLOWS:
         raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
+    if not LEAST_WAIT_MS <= 1000 * parsed.withheld_s <= 86_400_000:
+        least = LEAST_WAIT_MS // 1000
+        raise Misconfigured("settings-value", f"{path}: withheld_s must be {least} to 86400, got {parsed.withheld_s}")
     if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
         raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
     if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:

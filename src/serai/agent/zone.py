@@ -3,13 +3,14 @@
 import hashlib
 import mmap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
+from serai.agent.outbox import Outbox
 from serai.agent.programs import Programs
 from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
@@ -44,6 +45,7 @@ class Zone:
         random: cryptographic randomness, by number of bytes.
         threads: how many mask and unmask vectors.
         dial: the center at an address, for one that others appoint.
+        outbox: what was handed to the center and may not show.
 
     """
 
@@ -59,6 +61,7 @@ class Zone:
     random: Callable[[int], bytes]
     threads: int = 1
     dial: Callable[[str], Center] | None = None
+    outbox: Outbox = field(default_factory=Outbox)
 
     @property
     def member(self) -> MemberId:
@@ -88,11 +91,15 @@ class Zone:
         signer = self.keys.signer(Role.ZONE)
         entry = self.journal.word(topic, about, lambda: sign_body(body(), signer, nonce=self.random(8)))
         try:
-            return self.center.submit(entry)
+            return self._submit(entry)
         except Unverified as error:
             if error.code != "signer-ended":
                 raise
-        return self.center.submit(sign_again(entry, signer))
+        return self._submit(sign_again(entry, signer))
+
+    def _submit(self, entry: bytes) -> int:
+        self.outbox.note(entry, self.now_ms())
+        return self.center.submit(entry)
 
     def fetch_blob(self, digest: Digest, size: int | None = None) -> None:
         """Bring a blob from the center into this zone's store.

@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fastapi import FastAPI
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
+from starlette.types import ASGIApp
 
 from serai.center.routes import Desk, create_app
 from serai.center.sequencer import Sequencer
@@ -222,10 +222,10 @@ async def _serve_http(parts: CenterParts, port: int, stop: asyncio.Event, ready:
             now_s=time.time,
         )
     )
-    server = _server(app, settings, port)
+    server = http_server(app, settings, port)
     serving = asyncio.create_task(server.serve(), name="http")
     try:
-        await _until_it_answers(settings.host, port, serving)
+        await until_it_answers(settings.host, port, serving)
         ready(f"http://[{settings.host}]:{port}" if ":" in settings.host else f"http://{settings.host}:{port}")
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -239,7 +239,8 @@ async def _serve_http(parts: CenterParts, port: int, stop: asyncio.Event, ready:
             await _end(serving)
 
 
-def _server(app: FastAPI, settings: CenterSettings, port: int) -> Server:
+def http_server(app: ASGIApp, settings: CenterSettings, port: int) -> Server:
+    """A server of an application at a center's address; ``serve`` runs it on the present event loop."""
     level = LogLevels.info if settings.log_level == "debug" else LogLevels.error
     return Server(
         app,
@@ -257,7 +258,13 @@ def _server(app: FastAPI, settings: CenterSettings, port: int) -> Server:
     )
 
 
-async def _until_it_answers(host: str, port: int, serving: asyncio.Task[None]) -> None:
+async def until_it_answers(host: str, port: int, serving: asyncio.Task[None]) -> None:
+    """Wait until a server that was started can be connected to.
+
+    Raises:
+        Unavailable: it ended, or took too long.
+
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while not serving.done() and time.monotonic() < deadline:
         try:

@@ -152,7 +152,7 @@ main.add_command(
         {"show": "serai.cli.verbs.look:log"}
         | {
             verb: f"serai.cli.verbs.ledger:{verb}"
-            for verb in ("bundle", "take", "proof", "verify", "policy", "evidence")
+            for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "withheld", "receipts")
         }
         | {"exit": "serai.cli.verbs.ledger:exit_"},
         help="Show the log, carry it by hand, prove what is in it.",

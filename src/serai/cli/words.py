@@ -24,7 +24,7 @@ from serai.cli.output import count, short
 from serai.hub.statements import Release
 from serai.kernel.keys import key_id
 from serai.kernel.statement import Body
-from serai.ledger.statements import Clock, StateAttest
+from serai.ledger.statements import Clock, Receipt, StateAttest
 from serai.programme.statements import (
     PlanAdd,
     PlanDecide,
@@ -131,6 +131,10 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     RecoveryObject: lambda body: f"objects to the recovery {short(body.proposal)}{_because(body.reason)}",
     Clock: _clock,
     StateAttest: lambda body: f"finds state {short(body.digest)} after the first {body.size} entries",
+    Receipt: lambda body: (
+        f"handed statement {short(body.statement)} to the center and did not find it among {body.size} entries; "
+        f"the center's answer: {body.answered}{_because(body.answer)}"
+    ),
     Offer: lambda body: f"offers {body.title}: {count(body.rows, 'row')}, {count(len(body.columns), 'column')}",
     OfferWithdraw: lambda body: f"takes back offer {short(body.offer)}",
     Grant: lambda body: f"grants offer {short(body.offer)} to agreement {short(body.agreement)}",

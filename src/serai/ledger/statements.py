@@ -1,6 +1,7 @@
-"""Statements about the log itself: its time, and what its replays add up to."""
+"""Statements about the log itself: its time, what its replays add up to, and what is missing in it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, Final
 
 from serai.kernel.ids import Digest
@@ -8,6 +9,8 @@ from serai.kernel.keys import Role
 from serai.kernel.statement import Body
 
 ATTEST_EVERY: Final = 1024  # entries before zones first compare what their replays add up to
+LEAST_WAIT_MS: Final = 10_000  # between handing a statement in and a receipt for it; any round trip is shorter
+MAX_ANSWER_CHARS: Final = 300  # of what a center said to a statement, as a receipt quotes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,41 @@ class StateAttest:
     digest: Digest
 
 
+class Answered(StrEnum):
+    """What a center did with a statement that it was handed."""
+
+    TAKEN = "taken"  # it named an index
+    REFUSED = "refused"
+    SILENT = "silent"  # no answer, while it answered other questions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A member's word that it handed a statement to the center, waited, and did not find it in the log.
+
+    Attributes:
+        statement: id of the statement, whoever signed it.
+        handed_ms: when this member handed it in first, to a center that answered it; Unix milliseconds of its own clock.
+        seen_ms: when it looked, by the same clock; the center answered it then.
+        size: how many entries it looked at: all that the center showed.
+        answered: what the center did with the statement.
+        code: of the refusal, such as ``signer-ended``; empty without one.
+        answer: the refusal in the center's words, at most 300 characters; empty without one.
+
+    """
+
+    KIND: ClassVar[str] = "receipt"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    statement: Digest
+    handed_ms: int
+    seen_ms: int
+    size: int
+    answered: Answered
+    code: str = ""
+    answer: str = ""
+
+
 def is_compared(size: int) -> bool:
     """Whether zones compare what so many entries add up to.
 
@@ -55,4 +93,4 @@ def is_compared(size: int) -> bool:
     return size > 0 and size % every == 0
 
 
-STATEMENTS: tuple[type[Body], ...] = (Clock, StateAttest)
+STATEMENTS: tuple[type[Body], ...] = (Clock, StateAttest, Receipt)

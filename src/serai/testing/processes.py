@@ -250,7 +250,8 @@ class ProcessBloc:
         """A plan over everybody's data, not yet said; its inputs are at the center."""
         for model in (inputs or {}).values():
             self.session(self.members[0]).center.put_blob(digest_model(model), model_bytes(model))
-        offers = {str(record.member): record.id for record in self.state().zones.offers.values()}
+        grants = self.state().zones.grants.values()
+        offers = {str(grant.member): grant.body.offer for grant in grants if grant.body.agreement == agreement}
         return run_plan(
             agreement, offers, recipe, params, inputs, **{"rounds": rounds, "round_ms": self.round_ms, **fields}
         )

@@ -165,6 +165,8 @@ def test_before_joining_nothing_is_pinned(home):
         ("max_staleness_s = 60", "max_stalenes_s = 60", r"no field 'max_stalenes_s'; known: .*max_staleness_s"),
         ("max_staleness_s = 60", "max_staleness_s = 1.5", r"expected int at max_staleness_s, got float"),
         ("max_staleness_s = 60", "max_staleness_s = 0", r"must be positive, got 0"),
+        ("max_staleness_s = 60", "withheld_s = 9", r"withheld_s must be 10 to 86400, got 9"),
+        ("max_staleness_s = 60", "withheld_s = 86401", r"withheld_s must be 10 to 86400, got 86401"),
         ('member = "cleveland"', "", r"member is required"),
         ('member = "cleveland"', 'member = "Ohio!"', r"got 'Ohio!'"),
         ('jurisdiction = "us"', 'jurisdiction = "us"\ngenesis = "12"', r"64 lower-case hex"),

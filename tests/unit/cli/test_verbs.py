@@ -51,6 +51,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "watch",
             "log show",
             *(f"log {verb}" for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "exit")),
+            *(f"log {verb}" for verb in ("withheld", "receipts")),
             "explain",
             "audit",
             "demo",

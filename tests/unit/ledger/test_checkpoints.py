@@ -197,4 +197,8 @@ def test_a_clock_is_said_by_the_operator_and_carries_the_note(log, witnesses):
     clock = Clock(checkpoint=signed(log, witnesses))
 
     assert from_json(Clock, to_json(clock)) == clock
-    assert {(body.KIND, *body.ROLES) for body in STATEMENTS} == {("clock", Role.OPERATOR), ("state.attest", Role.ZONE)}
+    assert {(body.KIND, *body.ROLES) for body in STATEMENTS} == {
+        ("clock", Role.OPERATOR),
+        ("state.attest", Role.ZONE),
+        ("receipt", Role.ZONE),
+    }

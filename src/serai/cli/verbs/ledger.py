@@ -1,4 +1,4 @@
-"""``serai log bundle, take, exit, proof, policy, evidence``: the log by hand, and proof for those outside."""
+"""``serai log bundle, take, exit, proof, policy, evidence, withheld, receipts``: the log by hand, and proof."""
 
 import contextlib
 import tempfile
@@ -10,12 +10,14 @@ import click
 from serai.agent.bundles import Bundle, TileSource, publish, write_bundle
 from serai.agent.handover import wanted_blobs
 from serai.agent.mirror import Mirror
+from serai.agent.receipts import MAX_EVIDENCE_BYTES, judge_offline, parse_evidence
 from serai.agent.session import Session, open_mirror
 from serai.agent.settings import load_settings
 from serai.cli.leaving import policy as policy_text
 from serai.cli.leaving import prove, write_exit
-from serai.cli.output import count, emit, home_option, json_option
+from serai.cli.output import count, emit, emit_table, home_option, json_option
 from serai.cli.voice import open_session
+from serai.cli.withholding import finding_value, told_finding, withheld_rows
 from serai.errors import Malformed, Missing, Unavailable
 from serai.ledger.checkpoint import parse_checkpoint
 from serai.ledger.note import parse_note
@@ -153,6 +155,30 @@ def evidence(home: Path, *, as_json: bool) -> None:
         return
     text = "\n".join([f"{found['reason']}.", *(f"\n{note.rstrip()}" for note in found["notes"])])
     emit({"fork": found}, text, as_json=as_json)
+
+
+@click.command()
+@home_option
+@json_option
+def withheld(home: Path, *, as_json: bool) -> None:
+    """Show the statements that the center did not show, as this zone knows of them and as the log has receipts."""
+    session = open_session(home)
+    mirror = _mirror(session)
+    rows = withheld_rows(home, mirror)
+    emit_table(rows, ("statement", "author", "kind", "receipts", "answers", "so"), as_json=as_json)
+
+
+@click.command()
+@home_option
+@_file
+@json_option
+def receipts(home: Path, file: Path, *, as_json: bool) -> None:
+    """Check FILE, a withheld statement with its receipts, against this zone's mirror; asks nobody."""
+    mirror = open_mirror(load_settings(home))
+    with file.open("rb") as opened:
+        evidence = parse_evidence(opened.read(MAX_EVIDENCE_BYTES + 1))
+    found = judge_offline(evidence, mirror)
+    emit(finding_value(found), told_finding(found), as_json=as_json)
 
 
 def _text(path: Path) -> str:
