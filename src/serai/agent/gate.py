@@ -35,6 +35,15 @@ def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
         raise Refused("work-denied", f"the run does not work here now: {_listed(denials)}", denials[0].article)
 
 
+def may_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> bool:
+    """As ``let_work``, for work that need not be done now."""
+    try:
+        let_work(zone, run, view, prepared)
+    except Refused:
+        return False
+    return True
+
+
 def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> None:
     """Judge a vector that is about to be sent, for the first time or again.
 

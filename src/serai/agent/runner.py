@@ -14,7 +14,7 @@ from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out
+from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -214,7 +214,8 @@ class Runner:
         with active.watch.exchanging():
             index = send_upload(zone, this, upload, send_deal(zone, job, this), figures)
         active.sent = (this.id, index)
-        active.train_ahead(this, upload)
+        if may_work(zone, run, view, active.prepared):
+            active.train_ahead(this, upload)
 
     def _contribute(self, run: Run, job: Job, this: Round, view: View) -> tuple[Upload, dict[str, int]]:
         """Compute this member's vector; its upload, and the figures that go with it."""
