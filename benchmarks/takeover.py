@@ -1,6 +1,6 @@
 """The center's host is destroyed at a random moment of a run: whether a member takes over, and what it costs.
 
-Usage: python benchmarks/takeover.py [--trials 5] [--seed 0] [--folder DIR]
+Usage: python benchmarks/takeover.py [--trials 5] [--seed 0] [--folder DIR] [--results]
 
 Five members train ``newton`` in processes of their own. At a moment that a seed
 draws, the center gets SIGKILL and its folder is deleted. One member runs `serai
@@ -17,6 +17,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -147,20 +148,42 @@ def trials(count: int, seed: int, folder: Path) -> Iterator[Trial]:
         yield destroy(number, folder / str(number), draw)
 
 
+def print_results(done: list[Trial]) -> None:
+    """The trials as results to record."""
+    name = f"center's host destroyed during a run with {len(MEMBERS)} members, {len(done)} trials"
+    held, lost = sum(trial.holds for trial in done), sum(trial.witnessed - trial.kept for trial in done)
+    loads = f"load {min(trial.load for trial in done):g} to {max(trial.load for trial in done):g}"
+    open_s, end_s = (statistics.median(getattr(trial, field) for trial in done) for field in ("open_s", "end_s"))
+    rows = [
+        (f"{name}: same model", held, f"of {len(done)}", f"{len(done)} of {len(done)}", held == len(done)),
+        (f"{name}: witnessed statements lost", lost, "", "none", lost == 0),
+        (f"{name}: until the successor answers, median", round(open_s, 1), "s", "", None),
+        (f"{name}: until the run has ended, median", round(end_s, 1), "s", "", None),
+    ]
+    for what, value, unit, bar, holds in rows:
+        row = {"issue": 4, "name": what, "value": value, "unit": unit, "bar": bar, "holds": holds}
+        print(json.dumps({**row, "peer": "", "limit": loads}), flush=True)
+
+
 def main() -> int:
     """Run from the command line; 0 if every trial holds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--results", action="store_true", help="print results to record")
     options = parser.parse_args()
+    done: list[Trial] = []
     with tempfile.TemporaryDirectory() as temporary:
-        held = 0
         for trial in trials(options.trials, options.seed, options.folder or Path(temporary)):
-            held += trial.holds
-            print(json.dumps(asdict(trial)), flush=True)
-    print(f"{held} of {options.trials} runs ended as if nothing had happened")
-    return 0 if held == options.trials else 1
+            done.append(trial)
+            print(json.dumps(asdict(trial)), file=sys.stderr if options.results else sys.stdout, flush=True)
+    held = sum(trial.holds for trial in done)
+    if options.results:
+        print_results(done)
+    else:
+        print(f"{held} of {len(done)} runs ended as if nothing had happened")
+    return 0 if held == len(done) else 1
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ def kept(story, run):
     return tuple({number for number, has in there.items() if has == {is_here}} for is_here in (True, False))
 
 
+def lose_oslo_before_its_look(story, deadlines):
+    """A run in which oslo goes away once it has released in round 1, and the others go on for some rounds."""
+    run = story.bloc.train(story.bloc.agree(), "probe", 6, {"size": "100"})
+    story.step_until(lambda: story.round(run, 1) and "oslo" in story.round(run, 1).releases)
+    story.bloc.members["oslo"].is_up = False
+    story.step_until(lambda: story.round(run, 1).is_released)
+    for _ in range(deadlines):
+        story.bloc.settle()
+        story.bloc.pass_time(120_000)
+    return run
+
+
 def session(story):
     return SimpleNamespace(state=lambda: story.bloc.state, center=story.bloc.center)
 
@@ -59,13 +71,7 @@ def test_uploads_of_older_rounds_go_and_the_run_comes_to_the_same_model(bloc):
 
 
 def test_a_round_that_a_member_has_not_looked_at_stays(bloc):
-    run = bloc.bloc.train(bloc.bloc.agree(), "probe", 6, {"size": "100"})
-    bloc.step_until(lambda: bloc.round(run, 1) and "oslo" in bloc.round(run, 1).releases)
-    bloc.bloc.members["oslo"].is_up = False
-    bloc.step_until(lambda: bloc.round(run, 1).is_released)
-    for _ in range(4):
-        bloc.bloc.settle()
-        bloc.bloc.pass_time(120_000)
+    run = lose_oslo_before_its_look(bloc, deadlines=4)
     assert bloc.round(run, 4) is not None, "the others went on"
     assert "oslo" not in bloc.round(run, 1).results
     assert 1 in kept(bloc, run)[0]
@@ -74,17 +80,10 @@ def test_a_round_that_a_member_has_not_looked_at_stays(bloc):
     blobs.delete(bloc.round(run, 1).uploads["lima"].body.blob)
     with pytest.raises(Missing):
         list(audit_run(session(bloc), run))
-    bloc.bloc.members["oslo"].is_up = True
 
 
 def test_who_was_away_looks_at_what_is_kept_for_it_and_catches_up(bloc):
-    run = bloc.bloc.train(bloc.bloc.agree(), "probe", 6, {"size": "100"})
-    bloc.step_until(lambda: bloc.round(run, 1) and "oslo" in bloc.round(run, 1).releases)
-    bloc.bloc.members["oslo"].is_up = False
-    bloc.step_until(lambda: bloc.round(run, 1).is_released)
-    for _ in range(3):
-        bloc.bloc.settle()
-        bloc.bloc.pass_time(120_000)
+    run = lose_oslo_before_its_look(bloc, deadlines=3)
     bloc.bloc.members["oslo"].is_up = True
     bloc.bloc.restart("oslo")
     bloc.bloc.settle()
