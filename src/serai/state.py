@@ -69,7 +69,7 @@ from serai.training.state import RunsState
 from serai.zones import rules as zone_rules
 from serai.zones import state as zones
 from serai.zones import statements as zone_statements
-from serai.zones.state import ZonesState
+from serai.zones.state import ZonesState, approving_members
 from serai.zones.terms import judge_forms
 
 T = TypeVar("T")
@@ -207,7 +207,10 @@ def _judge_in(room: "Room", state: State, said: Said[Any], at: Instant) -> Verdi
             )
         case Room.HUB:
             evidence = hub_rules.Evidence(
-                charter=state.charter, analytics=state.analytics, run=outcome_of(state, said.body.run, at)
+                charter=state.charter,
+                analytics=state.analytics,
+                run=outcome_of(state, said.body.run, at),
+                approvals=approving_members(state.zones, said.body.model),
             )
             return _restraint(state, said) or hub_rules.judge(evidence, state.hub, said, at)
         case Room.PROGRAMME:

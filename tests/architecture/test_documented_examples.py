@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -19,6 +20,7 @@ from serai.aggregation.shares import combine, split
 from serai.charter.decision import Choice
 from serai.charter.simulation import simulate
 from serai.charter.statements import Ballot
+from serai.cli.main import main
 from serai.cli.plans import read_items
 from serai.cli.proposals import read_proposal
 from serai.cli.simulations import read_questions, read_rules
@@ -33,6 +35,7 @@ from serai.programme.fairness import INDICES
 from serai.programme.stages import LIFE
 from serai.testing.federation import Federation
 from serai.training.methods import Context, Data
+from serai.zones.terms import VOCABULARY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -157,6 +160,31 @@ def test_the_zone_file_in_the_pages_is_one_that_a_zone_reads(tmp_path):
     assert settings.member == "bern"
     assert settings.datasets["heart"].used_columns == ("age", "sex", "num")
     assert tomllib.loads((tmp_path / "zone.toml").read_text(encoding="utf-8"))["policy"]
+
+
+def test_the_policy_in_the_pages_says_of_its_jobs_what_is_shown(tmp_path):
+    zone, profile, jobs = blocks("how-to/write-a-policy.md", "toml")
+    home = tmp_path / "bern"
+    (home / "profiles").mkdir(parents=True)
+    (home / "zone.toml").write_text(zone, encoding="utf-8")
+    (home / "profiles" / "ch-2026.toml").write_text(profile, encoding="utf-8")
+    (tmp_path / "jobs.toml").write_text(jobs, encoding="utf-8")
+    (shown,) = blocks("how-to/write-a-policy.md")
+
+    done = CliRunner().invoke(
+        main, ["policy", "test", "--home", str(home), "--jobs", str(tmp_path / "jobs.toml")], catch_exceptions=False
+    )
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout == shown.partition("\n")[2]
+
+
+def test_every_term_of_the_vocabulary_is_on_the_page_and_no_other():
+    page = (DOCS / "how-to" / "write-a-policy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", page, re.MULTILINE)
+    named = {name for names in rows for name in re.findall(r"`(\w+)`", names)}
+
+    assert named == set(VOCABULARY)
 
 
 def test_the_recipe_in_the_pages_learns_what_it_says():

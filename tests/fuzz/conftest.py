@@ -55,7 +55,7 @@ from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
 from serai.training.statements import Pace, Reason, RunCancel, RunDecline
 from serai.zones.facts import PrivacyCost, Unit
-from serai.zones.statements import Approval, GrantRevoke, OfferWithdraw, PrivacyCharge
+from serai.zones.statements import Approval, DataDeletion, GrantRevoke, OfferWithdraw, PrivacyCharge
 
 MEMORY = Path("/dev/shm")
 ZONE_KEY = bytes(range(32))
@@ -120,10 +120,11 @@ def _speak(bloc):
     recover = RoundRecover(close=run, member="bern", rows=b"r", seeds=b"s", row=b"w", shares={"bern": b"x"})
     cost = PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)
     charge = PrivacyCharge(offer=grant.body.offer, run=run, cost=cost)
+    deleted = DataDeletion(offer=grant.body.offer, run=run, kept_days=30, items=4)
     receipt = Receipt(
         statement=run, handed_ms=0, seen_ms=60_000, size=1, answered=Answered.REFUSED, code="c", answer="a"
     )
-    for body in (recover, charge, StateAttest(size=1024, digest=run), receipt):
+    for body in (recover, charge, deleted, StateAttest(size=1024, digest=run), receipt):
         bloc.center.submit(sign_body(body, bloc.signer("bern", Role.ZONE)))
     root = bloc.state.frontier.root().hex()
     key = LogSigner("center.example/next", bloc.signer("lima", Role.ROOT))  # one that somebody has, so void as well

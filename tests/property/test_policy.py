@@ -9,8 +9,8 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts
-from serai.zones.policy import Policy, judge_policies, merge_policies, select_terms
+from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.policy import Policy, compile_policies, judge_policies, merge_policies, select_terms
 from serai.zones.terms import VOCABULARY, judge_form, judge_term
 
 CODES = st.lists(st.sampled_from(["a", "a.b", "b", "CH", "KZ", "parties", "public", "model", "metrics", "almaty"]))
@@ -19,7 +19,8 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(["11" * 32, "22" * 32])).map(tuple),
     st.integers(-1, 6),
     st.booleans(),
-    st.sampled_from(["required", "optional", ""]),
+    st.sampled_from(["required", "optional", "", "22-06", "06-22", "00-24", "24-00"]),
+    st.sampled_from([("record", "2", "1e-5"), ("member", "1", "1e-6"), ("record", "0", "1e-5")]),
 )
 TERMS = st.builds(
     Term,
@@ -41,7 +42,7 @@ def maybe(values):
 
 FACTS = st.builds(
     JobFacts,
-    action=st.just("train"),
+    action=st.sampled_from(["train", "release"]),
     purpose=maybe(st.sampled_from(["a", "a.b", "b"])),
     code=maybe(st.sampled_from([Digest("11" * 32), Digest("22" * 32)])),
     rows=maybe(st.integers(0, 6)),
@@ -54,11 +55,24 @@ FACTS = st.builds(
     secure_sum=maybe(st.booleans()),
     parties=maybe(st.frozensets(MEMBERS)),
     recipient_jurisdictions=maybe(st.sampled_from([(), ("CH",), ("CH", "KZ")])),
-    transfer_basis=maybe(st.sampled_from([(), ("a",), ("b",)])),
+    transfers=maybe(st.sampled_from([(), (Transfer("KZ", ("a",)),), (Transfer("KZ", ("b",)), Transfer("CH", ()))])),
     retention_days=maybe(st.integers(0, 6)),
     uses=maybe(st.integers(0, 6)),
+    privacy=maybe(
+        st.builds(
+            PrivacyCost,
+            unit=st.sampled_from(Unit),
+            epsilon_millionths=st.integers(0, 3 * 10**6),
+            delta_trillionths=st.integers(0, 2 * 10**7),
+        )
+    ),
+    subjects=maybe(st.integers(0, 6)),
+    worked_s=maybe(st.integers(0, 6)),
+    release_approvals=maybe(st.integers(0, 6)),
 )
-INSTANTS = st.builds(Instant, index=st.just(9), time_ms=st.integers(0, 7))
+INSTANTS = st.builds(
+    Instant, index=st.just(9), time_ms=st.integers(0, 7) | st.integers(0, 23).map(lambda hour: hour * 3_600_000 + 1)
+)
 MANY = st.lists(POLICIES, max_size=5)
 
 
@@ -118,9 +132,13 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "secure_sum",
             "parties",
             "recipient_jurisdictions",
-            "transfer_basis",
+            "transfers",
             "retention_days",
             "uses",
+            "privacy",
+            "subjects",
+            "worked_s",
+            "release_approvals",
         ]
     ),
 )
@@ -135,3 +153,12 @@ def test_no_term_and_no_fact_makes_the_judge_raise_and_a_bent_term_never_permits
     verdict = judge_term(term, facts, at, "offer bb")
     if isinstance(judge_form(term, "offer bb"), Denied):
         assert isinstance(verdict, Denied)
+
+
+@given(MANY, st.lists(st.tuples(FACTS, INSTANTS), max_size=4))
+def test_policies_compiled_once_judge_every_job_as_each_term_does(policies, jobs):
+    compiled = compile_policies(policies)
+    for facts, at in jobs:
+        found = compiled.judge(facts, at)
+        apart = {judge_term(term, facts, at, policy.source) for policy in policies for term in policy.terms}
+        assert set(found) == apart - {GRANTED}

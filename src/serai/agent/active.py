@@ -6,7 +6,9 @@ A recipe that trains ahead goes on from it while the vector travels. Those steps
 leave nothing but another memory, and are taken again if they are lost.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -94,7 +96,8 @@ class Active:
         context = self.context(this, upload.memory, ahead=1)
 
         def take_steps() -> Digest:
-            recipe.train_ahead(model, data, context)
+            with self.working():
+                recipe.train_ahead(model, data, context)
             return zone.store_model(context.memory)
 
         self.drop_ahead()
@@ -123,6 +126,15 @@ class Active:
         memory = None if ahead is None else ahead.drop()
         if memory is not None and memory != self.memory:
             self.zone.blobs.delete(memory)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The program works; how long it does is recorded, whatever comes of it."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.zone.journal.add_work(self.run.id, round(1000 * (time.monotonic() - began_s)))
 
     def became(self, rounds: RoundsState) -> Sent | None:
         """What became of the vector with which the memory in hand was kept."""

@@ -7,7 +7,7 @@ only waits for approvals is not declined; it is looked at again when they come.
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from serai.agent.mirror import View
@@ -36,9 +36,12 @@ from serai.zones.facts import JobFacts
 from serai.zones.guard import Decision, is_foreign_permitted, judge_admission
 from serai.zones.policy import ZONE_POLICY, Policy
 from serai.zones.state import approving_members, find_steward_approval
+from serai.zones.transfers import find_jurisdictions, find_transfers
 
-WAITING_STEPS: Final = frozenset({"approvals", "freshness", "quorum"})
+WAITING_STEPS: Final = frozenset({"approvals", "freshness", "hours", "quorum"})
 """Steps that time or people may still satisfy: a run that fails only these is asked again, not declined."""
+
+JOIN: Final = "join"  # what an answer was about, where it was not no
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class Prepared:
         recipe: its program.
         data: the rows it may see.
         facts: what it declared, as the guard knew it.
+        subjects: whom the training and the held-back rows are about; None where nobody can tell.
         close: lets go of what the program holds.
 
     """
@@ -58,6 +62,7 @@ class Prepared:
     recipe: Recipe
     data: Data
     facts: JobFacts
+    subjects: tuple[int, int] | None
     close: Callable[[], None]
 
 
@@ -83,7 +88,9 @@ def _with_rows(zone: Zone, run: Run, view: View, program: Program) -> Prepared:
     offer = view.state.zones.offers[run.plan.offers[zone.member]]
     parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
     facts = _job_facts(zone, run, view, offer.body.dataset, parties)
-    return Prepared(program.recipe, zone.vault.load_by_digest(offer.body.dataset), facts, program.close)
+    data = zone.vault.load_by_digest(offer.body.dataset)
+    subjects = zone.vault.subjects_apart(offer.body.dataset)
+    return Prepared(program.recipe, data, facts, subjects, program.close)
 
 
 def judge_run(zone: Zone, run: Run, view: View) -> Decision:
@@ -245,7 +252,7 @@ def _found(find: Callable[[], Digest]) -> Digest | None:
 
 def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties: frozenset[MemberId]) -> JobFacts:
     plan = run.plan
-    return JobFacts(
+    facts = JobFacts(
         action=plan.action,
         purpose=plan.purpose,
         code=plan.code,
@@ -253,10 +260,50 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         outputs=plan.outputs,
         participants=frozenset(MemberId(member) for member in plan.offers),
         minimum=plan.minimum,
-        recipients=tuple(sorted(parties)),
-        approvals=len(approving_members(view.state.zones, run.id) & parties),
+        recipients=None,
+        approvals=None,
         jurisdiction=zone.settings.jurisdiction,
         secure_sum=True,  # there is no other way out of this zone
-        parties=parties,
         privacy=None if dataset is None else privacy_of(zone, run, view).worst_cost(),
+        subjects=None if dataset is None else zone.vault.subjects_by_digest(dataset),
     )
+    return refresh(zone, run, view, facts, parties)
+
+
+def refresh(zone: Zone, run: Run, view: View, facts: JobFacts, parties: frozenset[MemberId] | None = None) -> JobFacts:
+    """The same facts, with what may have changed since: who receives, who approved, what is in force, what was used."""
+    state, settings = view.state, zone.settings
+    bound = parties_of(state.charter, run.plan.agreement, state.now) if parties is None else parties
+    jurisdictions = find_jurisdictions(bound, settings.places)
+    return replace(
+        facts,
+        parties=bound,
+        recipients=tuple(sorted(bound)),
+        approvals=len(approving_members(state.zones, run.id) & bound),
+        recipient_jurisdictions=jurisdictions,
+        transfers=find_transfers(jurisdictions, settings.jurisdiction, settings.instruments, state.now),
+        retention_days=settings.retention_days,
+        uses=_uses(zone, run, view),
+        worked_s=zone.journal.worked_ms(run.id) // 1000,
+    )
+
+
+def _uses(zone: Zone, run: Run, view: View) -> int:
+    """Other runs that this zone has joined with the same offer under the same agreement."""
+    member, offer = zone.member, run.plan.offers[zone.member]
+    others = (
+        other
+        for other in view.state.runs.plans.values()
+        if other.id != run.id and other.plan.offers.get(member) == offer and other.plan.agreement == run.plan.agreement
+    )
+    return sum(member in other.keys or _has_just_joined(zone, other) for other in others)
+
+
+def _has_just_joined(zone: Zone, run: Run) -> bool:
+    """Whether this zone's answer, which its view of the log has not yet, is yes."""
+    return zone.member not in run.declines and zone.journal.decision(answer_topic(run.id)) == JOIN
+
+
+def answer_topic(run: Digest) -> str:
+    """Under which topic this zone's answer to a run is journalled."""
+    return f"answer {run}"

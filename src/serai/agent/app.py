@@ -36,6 +36,8 @@ from serai.errors import SeraiError, Unavailable
 from serai.storage.blobs import FileBlobs
 from serai.storage.keyring import Keyring
 from serai.storage.snapshots import SnapshotKeeper
+from serai.zones.policy import LEGAL_PROFILE, ZONE_POLICY
+from serai.zones.terms import judge_forms
 
 TROUBLE_WAIT_S: Final = 5.0  # how long work that met trouble waits before it is tried again
 NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question; then the head is cosigned again, with a fresh time
@@ -55,6 +57,7 @@ def run(settings: ZoneSettings) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     bound_heap()
+    _warn_of_terms(settings)
     zone = build(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,6 +68,13 @@ def run(settings: ZoneSettings) -> None:
         print(f"ready {zone.member}", flush=True)  # noqa: T201  # whoever started this process waits for the line
         agent.run()
     zone.journal.close()
+
+
+def _warn_of_terms(settings: ZoneSettings) -> None:
+    """Say which of the member's own terms cannot be enforced, for under them no run is let in."""
+    for source, terms in ((ZONE_POLICY, settings.policy), (LEGAL_PROFILE, settings.legal)):
+        for denied in judge_forms(terms, source):
+            _log.warning("every run is refused by %s: %s", denied.article, denied.reason)
 
 
 def build(settings: ZoneSettings) -> Zone:

@@ -6,9 +6,10 @@ and at the output itself, and it is the only way to ``mask_vector`` and to an
 evaluation.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from serai.agent.admission import Prepared
+from serai.agent.admission import Prepared, refresh
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
 from serai.errors import Refused
@@ -18,7 +19,29 @@ from serai.zones.admission import data_facts, effective_policies
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
-from serai.zones.policy import Policy, select_terms
+from serai.zones.policy import Policy, judge_policies, select_terms
+
+
+def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
+    """Judge a run once more before its program works, as an hour may be over, or a limit be reached.
+
+    Raises:
+        Refused: it may not work now; the message gives every reason and its clause.
+
+    """
+    facts = refresh(zone, run, view, prepared.facts)
+    denials = judge_policies(_policies(zone, run, view), facts, view.state.now)
+    if denials:
+        raise Refused("work-denied", f"the run does not work here now: {_listed(denials)}", denials[0].article)
+
+
+def may_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> bool:
+    """As ``let_work``, for work that need not be done now."""
+    try:
+        let_work(zone, run, view, prepared)
+    except Refused:
+        return False
+    return True
 
 
 def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> None:
@@ -37,10 +60,12 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
     """
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
     length, declared = lengths
-    measured = Measured(output=kind, rows=len(prepared.data.x), length=length, secure_sum=True)
+    subjects = prepared.subjects[0] if prepared.subjects else None
+    rows = len(prepared.data.x)
+    measured = Measured(output=kind, rows=rows, length=length, secure_sum=True, subjects=subjects)
     egress = Egress(
         at=view.state.now,
-        declared=prepared.facts,
+        declared=refresh(zone, run, view, prepared.facts),
         declared_length=declared,
         measured=measured,
         policies=_policies(zone, run, view),
@@ -58,10 +83,12 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     """
     # Whoever allows metrics allows counts of one member: a demand for secure sums is about vectors.
     policies = select_terms(_policies(zone, run, view), lambda name: name != "secure_sum")
-    measured = Measured(output=Output.METRICS, rows=counts.get("n"), length=len(counts), secure_sum=False)
+    rows = counts.get("n")
+    subjects = _subjects_behind(prepared, rows)
+    measured = Measured(output=Output.METRICS, rows=rows, length=len(counts), secure_sum=False, subjects=subjects)
     egress = Egress(
         at=view.state.now,
-        declared=replace(prepared.facts, secure_sum=False),
+        declared=replace(refresh(zone, run, view, prepared.facts), secure_sum=False),
         declared_length=len(counts),
         measured=measured,
         policies=policies,
@@ -88,8 +115,20 @@ def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts
 def _let_out(egress: Egress) -> None:
     decision = judge_egress(egress)
     if not decision.allowed:
-        reasons = "; ".join(f"{denied.reason} ({denied.article})" for _, denied in decision.denials)
-        raise Refused("egress-denied", f"nothing leaves this zone: {reasons}", decision.denials[0][1].article)
+        denials = tuple(denied for _, denied in decision.denials)
+        raise Refused("egress-denied", f"nothing leaves this zone: {_listed(denials)}", denials[0].article)
+
+
+def _subjects_behind(prepared: Prepared, rows: int | None) -> int | None:
+    """The fewest subjects that so many rows can be about: of the training or of the held-back rows; None of others."""
+    if prepared.subjects is None:
+        return None
+    parts = zip((prepared.data.x, prepared.data.test_x), prepared.subjects, strict=True)
+    return min((subjects for part, subjects in parts if len(part) == rows), default=None)
+
+
+def _listed(denials: Iterable[Denied]) -> str:
+    return "; ".join(f"{denied.reason} ({denied.article})" for denied in denials)
 
 
 def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:

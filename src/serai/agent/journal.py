@@ -17,12 +17,24 @@ statement once. Four promises hang on that:
 SQLite commits with ``synchronous=FULL`` before anything is sent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import BindParameter, Column, Integer, LargeBinary, MetaData, String, Table, bindparam, insert, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 
 from serai.agent.budget import Ledger
 from serai.errors import Conflict
@@ -62,6 +74,12 @@ _PROGRESS: Final = Table(
     Column("kept", String, nullable=False),
     Column("base", String, nullable=False),
 )
+_WORK: Final = Table(
+    "work",
+    _METADATA,
+    Column("run", String, primary_key=True),
+    Column("worked_ms", Integer, nullable=False),
+)
 
 # Made once: building a statement costs as much as carrying it out.
 _NAME: Final[BindParameter[str]] = bindparam("name")
@@ -73,6 +91,16 @@ _UPLOAD: Final = select(_UPLOADS).where(_UPLOADS.c.round == _NAME)
 _RECORD_UPLOAD: Final = upsert(_UPLOADS)
 _REACHED: Final = select(_PROGRESS).where(_PROGRESS.c.run == _NAME)
 _RECORD_PROGRESS: Final = upsert(_PROGRESS)
+_WORKED: Final = select(_WORK.c.worked_ms).where(_WORK.c.run == _NAME)
+_RECORD_WORK: Final = upsert(_WORK)
+
+
+_NOISE: Final = "noise"
+_LOOK: Final = "look"
+_DRAWN: Final = (_NOISE, _LOOK, f"{_NOISE} ahead")
+"""What seeds are drawn for beside the masks of a round."""
+
+_AT_ONCE: Final = 500  # names in one statement; SQLite takes a few hundred more
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +205,11 @@ class Journal:
 
     def secret(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
         """What this zone's noise in a round is drawn from: drawn once, told nobody; no mask is made of it."""
-        return self.seed(Digest(f"noise {round_id}"), draw)
+        return self.seed(Digest(f"{_NOISE} {round_id}"), draw)
 
     def draw(self, round_id: Digest, draw: Callable[[], bytes]) -> bytes:
         """What decides where this zone looks in a round: drawn once, so that no refusal brings on a second draw."""
-        return self.seed(Digest(f"look {round_id}"), draw)
+        return self.seed(Digest(f"{_LOOK} {round_id}"), draw)
 
     def upload(self, round_id: Digest) -> Upload | None:
         """The upload made for a round, if one was."""
@@ -210,6 +238,39 @@ class Journal:
         """Remember how far a run is; the model must be stored before."""
         with transaction(self._engine) as connection:
             connection.execute(_RECORD_PROGRESS, {"run": run, **asdict(progress)})
+
+    def worked_ms(self, run: Digest) -> int:
+        """How long a run's program has worked here, as far as it was recorded; milliseconds."""
+        with transaction(self._engine) as connection:
+            return connection.execute(_WORKED, {"name": run}).scalar() or 0
+
+    def add_work(self, run: Digest, ms: int) -> None:
+        """Record that a run's program has worked for so long."""
+        with transaction(self._engine) as connection:
+            worked_ms = (connection.execute(_WORKED, {"name": run}).scalar() or 0) + ms
+            connection.execute(_RECORD_WORK, {"run": run, "worked_ms": worked_ms})
+
+    def forget(self, run: Digest, topics: Collection[Digest]) -> int:
+        """Delete for good what was kept of a run, but for what was said and decided; how many rows there were.
+
+        Args:
+            run: the run.
+            topics: its rounds, and under what else its seeds were drawn.
+
+        """
+        names = [name for topic in topics for name in (topic, *(f"{kind} {topic}" for kind in _DRAWN))]
+        with transaction(self._engine) as connection:
+            # Otherwise SQLite only marks the pages as free and leaves in them what they held.
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            gone = connection.execute(delete(_PROGRESS).where(_PROGRESS.c.run == run)).rowcount
+            gone += connection.execute(delete(_WORK).where(_WORK.c.run == run)).rowcount
+            for start in range(0, len(names), _AT_ONCE):
+                part = names[start : start + _AT_ONCE]
+                gone += connection.execute(delete(_SEEDS).where(_SEEDS.c.round.in_(part))).rowcount
+                gone += connection.execute(delete(_UPLOADS).where(_UPLOADS.c.round.in_(part))).rowcount
+        with transaction(self._engine) as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # the pages as they were lie there as well
+        return gone
 
     def close(self) -> None:
         """Let go of the file."""

@@ -11,6 +11,8 @@ its mirror, it never gives both a pair seed with a member and a share of that
 member's self seed.
 """
 
+from collections.abc import Mapping
+
 from serai.agent.rounds import key_name, roster_of
 from serai.agent.zone import Zone
 from serai.aggregation.dealing import Row, deal, open_row
@@ -31,13 +33,20 @@ def send_deal(zone: Zone, job: Job, this: Round) -> Deal | None:
     if not job.threshold:
         return None
     roster = roster_of(zone, job, this)
-    # Drawn for these keys: were the zone shown others, shares on the same polynomials would tell the seeds apart.
-    drawn_for = digest_of(b"".join([b"deal", roster.salt, *(roster.keys[name] for name in sorted(roster.keys))]))
-    draw = zone.journal.seed(drawn_for, lambda: zone.random(32))
+    draw = zone.journal.seed(deal_topic(this, job.keys), lambda: zone.random(32))
     self_seed = zone.journal.seed(this.id, lambda: zone.random(32))
     said, blob = deal(roster, zone.keys.agreement(key_name(job.run)), self_seed, (job.threshold, draw))
     zone.center.put_blob(said.blob, blob)
     return said
+
+
+def deal_topic(this: Round, keys: Mapping[MemberId, bytes]) -> Digest:
+    """Under which topic a round's deal is drawn: for these keys, among which are the participants'.
+
+    Were the zone shown others, shares on the same polynomials would tell the seeds apart.
+    """
+    named = (keys[member] for member in sorted(this.body.participants))
+    return digest_of(b"".join([b"deal", bytes.fromhex(this.salt), *named]))
 
 
 def recover_all(zone: Zone, job: Job, this: Round, lost: frozenset[MemberId]) -> None:

@@ -7,6 +7,7 @@ this zone's own figures, also those that the plan does not let out.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +30,12 @@ class Reports:
     Args:
         home: the zone's folder.
         member: whose zone it is.
+        is_deleted: whether what a run derived from the data was deleted here; of such a run no page is written.
 
     """
 
-    def __init__(self, home: Path, member: MemberId) -> None:
+    def __init__(self, home: Path, member: MemberId, is_deleted: Callable[[Digest], bool]) -> None:
+        self._is_deleted = is_deleted
         self._home = home
         self._member = member
         self._marks: dict[Digest, str] = {}
@@ -47,6 +50,9 @@ class Reports:
         """
         for run in view.state.runs.plans.values():
             if run.id in self._over or self._member not in run.keys or status_of(view.state, run) not in _ENDED:
+                continue
+            if self._is_deleted(run.id):
+                self._over.add(run.id)
                 continue
             mark = mark_of(view.state, run)
             if self._marks.get(run.id) == mark:

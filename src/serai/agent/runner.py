@@ -11,15 +11,16 @@ from dataclasses import replace
 from typing import Final
 
 from serai.agent.active import Active
-from serai.agent.admission import admit_run, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, may_metrics_out
+from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
 from serai.agent.reports import Reports
+from serai.agent.retention import Retention
 from serai.agent.rounds import (
     key_name,
     mask_vector,
@@ -49,6 +50,7 @@ from serai.state import Jobs
 from serai.training.state import Run, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
+from serai.zones.guard import Decision
 
 _WAITS: Final = 4  # round trips in which a member asks for nothing: news of close, quorum, releases and results
 _log = logging.getLogger(__name__)
@@ -68,7 +70,9 @@ class Runner:
         self._over: set[Digest] = set()
         self._lagged: set[Digest] = set()  # runs that are over here, and not yet for some other member
         self._troubles: dict[Digest, str] = {}
-        self._reports = Reports(zone.settings.home, zone.member)
+        self._waiting: dict[Digest, str] = {}
+        self._retention = Retention(zone)
+        self._reports = Reports(zone.settings.home, zone.member, self._retention.has_forgotten)
 
     @property
     def has_trouble(self) -> bool:
@@ -82,11 +86,17 @@ class Runner:
             Unavailable: the center does not answer; call again when it does.
 
         """
-        if view.halt or self._zone.settings.is_stopped:
-            return
+        try:
+            if not view.halt and not self._zone.settings.is_stopped:
+                self._work_on_runs(view)
+        finally:
+            self._forget_in_time(view)  # a duty, whatever stands in the way of work
+
+    def _work_on_runs(self, view: View) -> None:
         for run_id in tuple(self._lagged):
             self._drop_last(run_id, view)
-        for run in view.state.runs.plans.values():
+        # In the order of the log: where not all can be joined, every zone joins the same.
+        for run in sorted(view.state.runs.plans.values(), key=lambda run: run.at.index):
             if run.id in self._over or self._zone.member not in run.plan.offers:
                 continue
             try:
@@ -98,10 +108,21 @@ class Runner:
                 self._tell_trouble(run, error)
         self._reports.write(view)
 
+    def _forget_in_time(self, view: View) -> None:
+        try:
+            for run in self._retention.due(view, self._over):
+                self._let_go(run.id)
+                self._retention.forget(run, view)
+            self._retention.say()
+        except Unavailable:
+            raise
+        except SeraiError as error:
+            _log.warning("what is due to be deleted, or the word of it, waits: %s", error.message)
+
     def _work_on(self, run: Run, view: View) -> None:
         zone = self._zone
         if run.cancelled or divergence(view.state.rounds, run.id):
-            self._forget(run.id)
+            self._let_go(run.id)
         elif zone.member not in run.keys:
             if zone.member not in run.declines:
                 self._answer(run, view)
@@ -122,13 +143,18 @@ class Runner:
         decision = admit_run(zone, run, view)
         if decision.allowed:
             key = zone.keys.agreement(key_name(run.id)).public
-            zone.say_once(f"answer {run.id}", "join", lambda: RunJoin(plan=run.id, agg_key=key))
+            zone.say_once(answer_topic(run.id), JOIN, lambda: RunJoin(plan=run.id, agg_key=key))
         elif not is_only_waiting(decision):
             reasons = reasons_of(decision)
-            zone.say_once(f"answer {run.id}", "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
+            zone.say_once(answer_topic(run.id), "decline", lambda: RunDecline(plan=run.id, reasons=reasons))
+        else:
+            self._tell_waiting(run, decision)
 
     def _advance(self, run: Run, job: Job, view: View) -> None:
         active = self._active.get(run.id)
+        if active is None and self._retention.has_forgotten(run.id):
+            self._over.add(run.id)
+            return
         if active is None or active.is_torn:
             active = self._resume(run, view)
         rounds = view.state.rounds
@@ -188,7 +214,8 @@ class Runner:
         with active.watch.exchanging():
             index = send_upload(zone, this, upload, send_deal(zone, job, this), figures)
         active.sent = (this.id, index)
-        active.train_ahead(this, upload)
+        if may_work(zone, run, view, active.prepared):
+            active.train_ahead(this, upload)
 
     def _contribute(self, run: Run, job: Job, this: Round, view: View) -> tuple[Upload, dict[str, int]]:
         """Compute this member's vector; its upload, and the figures that go with it."""
@@ -199,11 +226,13 @@ class Runner:
                 f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
                 "guard 11",
             )
+        let_work(zone, run, view, active.prepared)
         ahead = active.ahead(view.state.rounds)
         context = active.context(this, active.memory if ahead is None else ahead.take())
         context = replace(context, sent=active.became(view.state.rounds))
         active.watch.begin(None if ahead is None else ahead.ended_s)
-        vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
+        with active.working():
+            vector = active.prepared.recipe.contribute(active.model, active.prepared.data, context)
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
         let_vector_out(zone, run, view, active.prepared, (vector.shape[0], job.length))
@@ -288,8 +317,10 @@ class Runner:
         recipe, data = active.prepared.recipe, active.prepared.data
         active.wait_ahead()
         if active.loss is None or active.loss[0] != active.digest:
-            active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
-        counts = dict(recipe.evaluate(model, data))
+            with active.working():
+                active.loss = (active.digest, held_back_loss(recipe.evaluate(active.model, data)))
+        with active.working():
+            counts = dict(recipe.evaluate(model, data))
         if not may_metrics_out(self._zone, run, view, active.prepared, counts):
             return False  # one bit that hangs on rows leaves like the counts that it was made of, or not at all
         loss = held_back_loss(counts)
@@ -317,13 +348,15 @@ class Runner:
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
             (run.id, active.digest), {}
         ):
-            counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
+            let_work(zone, run, view, active.prepared)
+            with active.working():
+                counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
         self._lagged.add(run.id)
         self._drop_last(run.id, view)
-        self._forget(run.id)
+        self._let_go(run.id)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""
@@ -352,7 +385,7 @@ class Runner:
         self._active[run.id] = active
         return active
 
-    def _forget(self, run: Digest) -> None:
+    def _let_go(self, run: Digest) -> None:
         active = self._active.pop(run, None)
         if active is not None:
             active.close()
@@ -360,6 +393,14 @@ class Runner:
         self._zone.blobs.drop_spares()
         self._zone.keys.forget_agreement(key_name(run))
         self._zone.journal.budgets.free(run)
+
+    def _tell_waiting(self, run: Run, decision: Decision) -> None:
+        """Say once for what an answer waits: nothing of it stands in the log."""
+        steps = ", ".join(dict.fromkeys(step for step, _ in decision.denials))
+        if self._waiting.get(run.id) != steps:
+            self._waiting[run.id] = steps
+            reasons = "; ".join(f"{denied.article}: {denied.reason}" for _, denied in decision.denials)
+            _log.info("run %s is not answered yet: %s", run.id[:12], reasons)
 
     def _tell_trouble(self, run: Run, error: SeraiError) -> None:
         """Say once what stands in the way of a run; it is tried again with each new view."""

@@ -13,28 +13,25 @@ Layout of a home folder::
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from serai.agent.legal import Rules, resolve
+from serai.agent.toml_files import read_toml
 from serai.charter.agreements import Term
-from serai.errors import Malformed, Misconfigured
+from serai.errors import Misconfigured
 from serai.kernel.ids import Digest, MemberId
-from serai.kernel.records import from_json
 from serai.ledger.statements import LEAST_WAIT_MS
 from serai.recipes.equipment import AUTO, DEFAULTS, EngineName, Equipment, Precision
 from serai.transport.connection import MAX_FLOWS
-
-T = TypeVar("T")
+from serai.zones.transfers import Instrument
 
 SETTINGS_FILE: Final = "zone.toml"
 STOP_FILE: Final = "STOP"
-MAX_SETTINGS_BYTES: Final = 1 << 20  # a settings file is written by hand; a larger one is some other file
 DEFAULT_WITHHELD_S: Final = 60  # far above any round trip, far below the window of any vote
 DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
 
@@ -184,6 +181,7 @@ class DatasetSettings:
         split_seed: picks which rows are held back.
         jurisdiction: where the data lies; the zone's own where empty.
         terms: what the steward offers it for.
+        subject: the column that tells whom a row is about, such as a patient's number; no recipe sees it.
 
     """
 
@@ -201,6 +199,7 @@ class DatasetSettings:
     jurisdiction: str = ""
     columns: Mapping[str, ColumnNote] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
+    subject: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not be read as a table.
@@ -214,8 +213,8 @@ class DatasetSettings:
         if not 0 <= self.test_share < 1:
             raise ValueError(f"test_share must be at least 0 and below 1, got {self.test_share}")
         if self.kind is DatasetKind.TEXT:
-            if self.features or self.label or self.rows or self.columns:
-                raise ValueError("a text has documents for rows; leave out features, label, rows and columns")
+            if self.features or self.label or self.rows or self.columns or self.subject:
+                raise ValueError("a text has documents for rows; leave out features, label, rows, columns and subject")
             return
         if self.label is None:
             raise ValueError("a table needs a label, which column is predicted")
@@ -230,26 +229,6 @@ class DatasetSettings:
         """The columns that features and label read, each once, in order of first use."""
         labels = [self.label.column] if self.label else []
         return tuple(dict.fromkeys([*(feature.column for feature in self.features), *labels]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
-    """A table of terms, written in place, in a profile file named by path, or both."""
-
-    profile: str | None = None
-    terms: tuple[Term, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Profile:
-    """A legal profile: one jurisdiction's limits as the member read them on one day."""
-
-    title: str
-    dated: str
-    terms: tuple[Term, ...]
-
-    def __post_init__(self) -> None:
-        date.fromisoformat(self.dated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +259,9 @@ class _ZoneFile:
     limits: Limits = Limits()
     training: _Training = _Training()
     models: Mapping[str, str] = field(default_factory=dict)
-    policy: _Terms = _Terms()
-    legal: _Terms = _Terms()
+    retention_days: int | None = None
+    policy: Rules = field(default_factory=Rules)
+    legal: Rules = field(default_factory=Rules)
     datasets: Mapping[str, DatasetSettings] = field(default_factory=dict)
 
 
@@ -296,6 +276,10 @@ class ZoneSettings:
         max_staleness_s: oldest acceptable age of the newest witnessed checkpoint.
         policy: the zone's own standing limits.
         legal: the limits of the law it lives under, as it declares them.
+        places: jurisdictions of members, as this member's people see them; its own is among them.
+        instruments: legal instruments that it holds for sending outputs abroad.
+        profiles: the files that policy and legal limits were read from, beside ``zone.toml``.
+        retention_days: days after a run by which what it derived from the data is deleted here; None keeps it.
         sandbox: where, within what limits, and with what equipment recipes run.
         flows: connections to the center that carry one long blob at once; 0 chooses by its size and the link.
         listen: ``host:port`` where the agent shows its mirror and cosigns for others; nowhere if empty.
@@ -318,6 +302,10 @@ class ZoneSettings:
     flows: int = 0
     listen: str = ""
     peers: tuple[str, ...] = ()
+    places: Mapping[MemberId, str] = field(default_factory=dict)
+    instruments: tuple[Instrument, ...] = ()
+    profiles: tuple[Path, ...] = ()
+    retention_days: int | None = None
     withheld_s: int = DEFAULT_WITHHELD_S
 
     @property
@@ -346,19 +334,10 @@ def load_settings(home: Path) -> ZoneSettings:
     """
     home = home.expanduser().absolute()
     path = home / SETTINGS_FILE
-    parsed = _read_record(_ZoneFile, path)
+    parsed = read_toml(_ZoneFile, path, f"`serai zone init --home {home}` writes it")
     genesis = _genesis(parsed.genesis, path)
-    if parsed.max_staleness_s <= 0:
-        raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
-    if not 0 <= parsed.flows <= MAX_FLOWS:
-        raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
-    if not LEAST_WAIT_MS <= 1000 * parsed.withheld_s <= 86_400_000:
-        least = LEAST_WAIT_MS // 1000
-        raise Misconfigured("settings-value", f"{path}: withheld_s must be {least} to 86400, got {parsed.withheld_s}")
-    if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
-        raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
-    if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
-        raise Misconfigured("settings-value", f"{path}: peers must be http(s)://host:port, got {bad[0]!r}")
+    _check(parsed, path)
+    policy, legal = resolve(parsed.policy, home), resolve(parsed.legal, home)
     return ZoneSettings(
         home=home,
         member=parsed.member,
@@ -367,8 +346,8 @@ def load_settings(home: Path) -> ZoneSettings:
         center_url=parsed.center_url,
         genesis=genesis,
         max_staleness_s=parsed.max_staleness_s,
-        policy=_resolve_terms(parsed.policy, home),
-        legal=_resolve_terms(parsed.legal, home),
+        policy=policy.terms,
+        legal=legal.terms,
         datasets={name: _with_absolute_path(dataset, home) for name, dataset in parsed.datasets.items()},
         sandbox=SandboxSettings(
             mode=parsed.sandbox,
@@ -379,6 +358,10 @@ def load_settings(home: Path) -> ZoneSettings:
         flows=parsed.flows,
         listen=parsed.listen,
         peers=parsed.peers,
+        places={**policy.places, **legal.places, parsed.member: parsed.jurisdiction},
+        instruments=(*policy.instruments, *legal.instruments),
+        profiles=tuple(found.profile for found in (policy, legal) if found.profile is not None),
+        retention_days=parsed.retention_days,
         withheld_s=parsed.withheld_s,
     )
 
@@ -402,6 +385,23 @@ def with_pins(text: str, center_url: str, genesis: Digest) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _check(parsed: _ZoneFile, path: Path) -> None:
+    """Refuse values out of their range."""
+    if parsed.max_staleness_s <= 0:
+        raise Misconfigured("settings-value", f"{path}: max_staleness_s must be positive, got {parsed.max_staleness_s}")
+    if not 0 <= parsed.flows <= MAX_FLOWS:
+        raise Misconfigured("settings-value", f"{path}: flows must be from 0 to {MAX_FLOWS}, got {parsed.flows}")
+    if not LEAST_WAIT_MS <= 1000 * parsed.withheld_s <= 86_400_000:
+        least = LEAST_WAIT_MS // 1000
+        raise Misconfigured("settings-value", f"{path}: withheld_s must be {least} to 86400, got {parsed.withheld_s}")
+    if parsed.listen and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", parsed.listen):
+        raise Misconfigured("settings-value", f"{path}: listen must be host:port, got {parsed.listen!r}")
+    if bad := [url for url in parsed.peers if not re.fullmatch(r"https?://[^\s/?#]+/?", url)]:
+        raise Misconfigured("settings-value", f"{path}: peers must be http(s)://host:port, got {bad[0]!r}")
+    if parsed.retention_days is not None and parsed.retention_days < 0:
+        raise Misconfigured("settings-value", f"{path}: retention_days must be at least 0, got {parsed.retention_days}")
+
+
 def _equipment(parsed: _ZoneFile, path: Path) -> Equipment:
     models = {name: str(path.parent / Path(folder).expanduser()) for name, folder in parsed.models.items()}
     chosen = parsed.training
@@ -421,40 +421,6 @@ def _genesis(text: str, path: Path) -> Digest | None:
     return Digest(text)
 
 
-def _resolve_terms(table: _Terms, home: Path) -> tuple[Term, ...]:
-    if table.profile is None:
-        return table.terms
-    profile = _read_record(_Profile, home / Path(table.profile).expanduser())
-    return (*table.terms, *profile.terms)
-
-
 def _with_absolute_path(dataset: DatasetSettings, home: Path) -> DatasetSettings:
     values = {name: getattr(dataset, name) for name in DatasetSettings.__dataclass_fields__}
     return DatasetSettings(**{**values, "path": str(home / Path(dataset.path).expanduser())})
-
-
-def _read_record(cls: type[T], path: Path) -> T:
-    """Read a TOML file as a record; every problem names the file."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Misconfigured(
-            "settings-file-missing",
-            f"expected a file at {path}; `serai zone init --home {path.parent}` writes zone.toml",
-        ) from None
-    except OSError as error:
-        raise Misconfigured("settings-file-unreadable", f"cannot read {path}: {error.strerror}") from error
-    if len(data) > MAX_SETTINGS_BYTES:
-        raise Misconfigured("settings-too-large", f"{path} has {len(data)} bytes; settings hold at most 1 MiB")
-    try:
-        return from_json(cls, tomllib.loads(data.decode()))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Misconfigured(
-            "settings-encoding", f"{path}, line {line}: expected UTF-8 text; save the file as UTF-8"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured("settings-toml", f"{path} is not valid TOML: {error}") from error
-    except Malformed as error:
-        place = error.message.replace(f"{cls.__name__}.", "").replace(cls.__name__, "the file")
-        raise Misconfigured("settings-value", f"{path}: {place}") from error

@@ -9,6 +9,7 @@ member sees the same split and no test row is ever trained on.
 import contextlib
 import hashlib
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,16 @@ class Vault:
             return len(read_documents(Path(settings.path)))
         return len(_read(settings).labels)
 
+    def subjects(self, dataset: str) -> int | None:
+        """Count the distinct subjects whom a dataset's usable rows are about; None if no column tells.
+
+        Raises:
+            Missing, Misconfigured, Malformed: as ``load``.
+
+        """
+        settings = self.settings_of(dataset)
+        return _distinct(_read(settings).subjects) if settings.subject else None
+
     def digest(self, dataset: str) -> Digest:
         """Name a dataset as it lies on the disk: the file's bytes and how they are read.
 
@@ -98,6 +109,7 @@ class Vault:
             "missing": settings.missing.value,
             "missing_marks": list(settings.missing_marks),
             "rows": to_json(settings.rows),
+            **({"subject": settings.subject} if settings.subject else {}),
         }
         return digest_of(canonical({"file": content, "reading": reading}))
 
@@ -135,6 +147,31 @@ class Vault:
         name = self.find_by_digest(digest)
         return None if name is None else self.rows(name)
 
+    def subjects_by_digest(self, digest: Digest) -> int | None:
+        """Count the subjects of the dataset of that digest; None if no dataset here has it, or no column tells.
+
+        Raises:
+            Misconfigured, Malformed: as ``load``.
+
+        """
+        name = self.find_by_digest(digest)
+        return None if name is None else self.subjects(name)
+
+    def subjects_apart(self, digest: Digest) -> tuple[int, int] | None:
+        """As ``subjects_by_digest``, of the training rows and of those held back; a subject may be in both.
+
+        Raises:
+            Misconfigured, Malformed: as ``load``.
+
+        """
+        name = self.find_by_digest(digest)
+        if name is None or not self.settings.datasets[name].subject:
+            return None
+        table = _read(self.settings.datasets[name])
+        test = _test_rows(table.labels, self.settings.datasets[name])
+        train, held_back = (np.flatnonzero(part) for part in (~test, test))
+        return _distinct(table.subjects[row] for row in train), _distinct(table.subjects[row] for row in held_back)
+
     def settings_of(self, name: str) -> DatasetSettings:
         """What ``zone.toml`` says of a dataset.
 
@@ -166,16 +203,18 @@ def _load_text(settings: DatasetSettings) -> Data:
 
 @dataclass(slots=True)
 class _Table:
-    """Columns as they grow: ``features`` row after row, one label per row."""
+    """Columns as they grow: ``features`` row after row, one label per row, and its subject where a column tells."""
 
     features: "array[float]" = field(default_factory=lambda: array("d"))
     labels: "array[float]" = field(default_factory=lambda: array("d"))
+    subjects: list[str] = field(default_factory=list)
 
 
 def _read(settings: DatasetSettings) -> _Table:
     path = Path(settings.path)
     table = _Table()
     wanted = [*settings.used_columns, *([settings.rows.column] if settings.rows else [])]
+    wanted += [settings.subject] if settings.subject else []
     for row in read_rows(path, tuple(dict.fromkeys(wanted))):
         if settings.rows and row.cells[settings.rows.column] != settings.rows.equals:
             continue
@@ -183,6 +222,9 @@ def _read(settings: DatasetSettings) -> _Table:
             continue
         table.features.extend(_feature(row, feature) for feature in settings.features)
         table.labels.append(_label(row, settings))
+        if settings.subject:
+            subject = row.cells[settings.subject]
+            table.subjects.append("" if subject in settings.missing_marks else subject)
         if len(table.features) > MAX_CELLS:
             raise Malformed(
                 "dataset-too-large", f"{path}, line {row.line}: more than {MAX_CELLS} cells; read a part of it"
@@ -191,6 +233,11 @@ def _read(settings: DatasetSettings) -> _Table:
         which = f" with {settings.rows.column} = {settings.rows.equals!r}" if settings.rows else ""
         raise Malformed("dataset-empty", f"{path} has no usable row{which}; check rows, missing and the file")
     return table
+
+
+def _distinct(subjects: Iterable[str]) -> int:
+    """How many subjects there are; rows about nobody known count for none."""
+    return len(set(subjects) - {""})
 
 
 def _lacks_value(row: Row, settings: DatasetSettings) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from immutables import Map
+
 from serai.agent.session import Session
 from serai.aggregation.state import (
     Round,
@@ -42,8 +44,9 @@ from serai.programme.statements import (
 )
 from serai.state import Jobs, State
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.zones.policy import agreement_source
 from serai.zones.state import find_grant, is_offer_open
-from serai.zones.statements import Grant, Offer
+from serai.zones.statements import DataDeletion, Grant, Offer
 
 Fact = tuple[str, str]
 
@@ -166,6 +169,13 @@ def _grant(state: State, line: Line) -> Iterator[Fact]:
     yield "agreement", f"{life_of(state.charter, body.agreement, state.now).value} ({short(body.agreement)})"
 
 
+def _deletion(state: State, line: Line) -> Iterator[Fact]:
+    body = line.body
+    assert isinstance(body, DataDeletion)
+    yield "kept", f"at most {count(body.kept_days, 'day')} after the run"
+    yield from _run_facts(state, body.run)
+
+
 def _of_run(state: State, line: Line) -> Iterator[Fact]:
     body: Any = line.body
     yield from _run_facts(state, line.id if isinstance(body, RunPlan) else body.plan)
@@ -180,6 +190,10 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
     for member, reasons in sorted(run.declines.items()):
         for reason in reasons:
             yield f"declined by {member}", f"{reason.article}: {reason.text}"
+            if words := _words_of(state, plan.agreement, reason.article):
+                yield f"declined by {member}", f"which says: {words}"
+    for member, said in sorted(state.zones.deletions.get(id_, Map()).items()):
+        yield f"deleted by {member}", f"what it derived from the data, entry {said.index}"
     if run.cancelled:
         yield "cancelled", f"by {run.cancelled.member}, entry {run.cancelled.at.index}: {run.cancelled.reason}"
     job = Jobs(state, state.now).get(id_)
@@ -196,6 +210,13 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
         for member, record in evaluations_of(state.analytics, id_, model).items():
             counts = ", ".join(f"{name} {value}" for name, value in sorted(record.body.counts.items()))
             yield f"evaluated by {member}", f"{counts}, entry {record.at.index}"
+
+
+def _words_of(state: State, agreement: Digest, article: str) -> str:
+    """The words of the clause of an agreement that a refusal cites; empty for other articles, which have theirs."""
+    clauses = state.charter.agreements[agreement].text.clauses
+    cited = {f"{agreement_source(agreement)}, clause {clause.id}": clause.text for clause in clauses}
+    return " ".join(cited.get(article, "").split())
 
 
 def _of_round(state: State, line: Line) -> Iterator[Fact]:
@@ -281,6 +302,7 @@ _ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
     AgreementWithdraw: _of_proposal,
     Offer: _offer,
     Grant: _grant,
+    DataDeletion: _deletion,
     RunPlan: _of_run,
     RunJoin: _of_run,
     RunDecline: _of_run,

@@ -55,6 +55,10 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
+    "policy": (
+        {verb: f"serai.cli.verbs.policy:{verb}" for verb in ("show", "test", "template")},
+        "See what a zone's policy adds up to, and test it against example jobs.",
+    ),
     "keys": (
         {
             **{
@@ -76,6 +80,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "vote": "serai.cli.verbs.decide:vote",
     "sign": "serai.cli.verbs.decide:sign",
     "withdraw": "serai.cli.verbs.decide:withdraw",
+    "approve": "serai.cli.verbs.decide:approve",
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_LOG_TIME: Final = re.compile(r"log time (\d{12,14})\b")
+_LOG_TIME: Final = re.compile(r"log time (\d{12,14})\b|\b(\d{12,14}) ms\b")
 PIPE_WIDTH: Final = 240  # columns where the output goes to no terminal: long sentences stay on one line
 
 SHORT: Final = 12  # hex characters of an id that people see: 48 bits, enough to be unique in any log
@@ -29,7 +29,7 @@ home_option = click.option(
 def with_dates(text: str) -> str:
     """Spell log times as dates: people do not read Unix milliseconds."""
     return _LOG_TIME.sub(
-        lambda found: f"{datetime.fromtimestamp(int(found[1]) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC", text
+        lambda found: f"{datetime.fromtimestamp(int(found[1] or found[2]) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC", text
     )
 
 

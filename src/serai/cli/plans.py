@@ -36,8 +36,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from serai.agent.toml_files import dates_as_text
 from serai.cli.icalendar import Calendar, to_icalendar
-from serai.cli.moments import dates_as_text, unix_ms
+from serai.cli.moments import unix_ms
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import MemberId
 from serai.kernel.records import from_json

@@ -34,11 +34,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from serai.agent.toml_files import dates_as_text
 from serai.charter.agreements import AgreementText, Clause, Term
 from serai.charter.constitution import CharterChange
 from serai.charter.members import MemberRecord
 from serai.charter.statements import AgreementChange, ProposalOpen, Recovery, StandingChange
-from serai.cli.moments import dates_as_text, unix_ms
+from serai.cli.moments import unix_ms
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.records import from_json
@@ -102,6 +103,8 @@ def read_proposal(path: Path) -> ProposalOpen:
         return _proposal(_from_clean(text) if path.suffix == ".md" else tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise Malformed("proposal-toml", f"{path} is not valid TOML: {error}") from error
+    except RecursionError:
+        raise Malformed("proposal-toml", f"{path} is not valid TOML: its values are nested too deeply") from None
     except (Malformed, ValueError) as error:
         place = str(error).replace("_Proposal.", "").replace("_Proposal", "a proposal").replace("_Clause", "a clause")
         raise Malformed("proposal-form", f"{path}: {place}") from error
@@ -118,7 +121,7 @@ def read_parts(path: Path, text: str) -> Iterator[tuple[str, str, Mapping[str, s
         settings = dates_as_text(_from_markdown(text) if path.suffix == ".md" else tomllib.loads(text))
         clauses = settings.get("agreement", {}).get("clauses", [])
         read = [from_json(_Clause, clause) for clause in clauses]
-    except (Malformed, tomllib.TOMLDecodeError, AttributeError, TypeError) as error:
+    except (Malformed, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Malformed("document-form", f"{path}: {str(error).replace('_Clause', 'a clause')}") from error
     yield from ((clause.id, clause.text, clause.terms) for clause in read)
 

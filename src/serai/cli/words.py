@@ -43,8 +43,8 @@ from serai.programme.statements import (
 )
 from serai.reports.plots import format_bytes
 from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
-from serai.zones.terms import shown_cost
+from serai.zones.checks import shown_cost
+from serai.zones.statements import Approval, DataDeletion, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 
 
 def sentence(member: str, body: Body) -> str:
@@ -141,6 +141,9 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     GrantRevoke: lambda body: f"takes back grant {short(body.grant)}",
     Approval: lambda body: f"approves {short(body.subject)}{_because(body.comment)}",
     PrivacyCharge: lambda body: f"charges offer {short(body.offer)} {shown_cost(body.cost)} for run {short(body.run)}",
+    DataDeletion: lambda body: (
+        f"has deleted what run {short(body.run)} derived from offer {short(body.offer)}: {count(body.items, 'item')}"
+    ),
     RunPlan: _plan,
     RunJoin: lambda body: f"joins run {short(body.plan)}",
     RunDecline: _decline,

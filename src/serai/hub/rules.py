@@ -6,7 +6,7 @@ article     says
 ``hub 1``   The agreement of the run is in force and has release in its scope.
 ``hub 2``   A party of that agreement, in good standing, releases.
 ``hub 3``   The model is the one that the finished run agreed on, a declared output.
-``hub 4``   Terms of the agreement on outputs, members and expiry hold for the model.
+``hub 4``   Terms of the agreement on outputs, members, approvals, embargo and expiry hold for the model.
 ``hub 5``   Every participant evaluated the model, and the release cites each of them.
 ``hub 6``   A release has a title, a format, a licence and a file of at least one byte.
 ``hub 7``   A model is released once.
@@ -30,7 +30,9 @@ from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.zones.facts import JobFacts, Output
 from serai.zones.policy import Policy, agreement_source, judge_policies, select_terms
 
-RELEASE_TERMS: Final = frozenset({"outputs", "min_participants", "expires_ms", "code", "purpose"})
+RELEASE_TERMS: Final = frozenset(
+    {"outputs", "min_participants", "expires_ms", "embargo_until_ms", "code", "purpose", "release_approvals"}
+)
 """Terms of an agreement that the log alone can decide; zones enforce the others where the data are."""
 
 _FORMAT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # becomes part of a file name, so nothing else is let in
@@ -71,12 +73,14 @@ class Evidence:
         charter: members and agreements.
         analytics: evaluations.
         run: the run that the release names; None when the log has no such run.
+        approvals: members who approved the model.
 
     """
 
     charter: CharterState
     analytics: AnalyticsState
     run: RunOutcome | None
+    approvals: frozenset[MemberId] = frozenset()
 
 
 def judge(evidence: Evidence, hub: HubState, said: Said[Body], at: Instant) -> Verdict:
@@ -98,7 +102,7 @@ def _verdicts(evidence: Evidence, run: RunOutcome, member: MemberId, body: Relea
     # Lazily: each check may rely on those before it having granted.
     yield _judge_permission(evidence.charter, run, member, at)
     yield _judge_model(run, body)
-    yield _judge_terms(evidence.charter, run, at)
+    yield _judge_terms(evidence, run, at)
     yield _judge_evaluations(evidence.analytics, run, body)
     yield _judge_form(body)
 
@@ -137,7 +141,8 @@ def _judge_model(run: RunOutcome, body: Release) -> Verdict:
     return GRANTED
 
 
-def _judge_terms(charter: CharterState, run: RunOutcome, at: Instant) -> Verdict:
+def _judge_terms(evidence: Evidence, run: RunOutcome, at: Instant) -> Verdict:
+    charter = evidence.charter
     terms = charter.agreements[run.agreement].text.terms
     policy = Policy(source=agreement_source(run.agreement), terms=terms)
     facts = JobFacts(
@@ -152,6 +157,7 @@ def _judge_terms(charter: CharterState, run: RunOutcome, at: Instant) -> Verdict
         approvals=None,
         jurisdiction=None,
         secure_sum=None,
+        release_approvals=len(evidence.approvals & parties_of(charter, run.agreement, at)),
     )
     denials = judge_policies(select_terms((policy,), lambda name: name in RELEASE_TERMS), facts, at)
     return Denied("hub 4", f"{denials[0].article}: {denials[0].reason}") if denials else GRANTED

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from serai.zones.admission import Budget
 from serai.zones.facts import PrivacyCost, Unit
+from serai.zones.forms import parse_dp
 from serai.zones.policy import Policy
-from serai.zones.terms import article_of, parse_dp
+from serai.zones.terms import article_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class Measured:
     Attributes:
         output: kind of the output, an ``Output``.
         rows: rows that went into it; None when that could not be counted.
+        subjects: subjects whom those rows are about; None when that could not be counted.
         length: values in the vector, or counts in an evaluation.
         secure_sum: whether it will leave under masks.
 
@@ -33,6 +34,7 @@ class Measured:
     rows: int | None
     length: int
     secure_sum: bool
+    subjects: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,13 @@ def _length(egress: Egress) -> Iterator[Denied]:
 
 def _policy(egress: Egress) -> Iterator[Denied]:
     measured = egress.measured
-    facts = replace(egress.declared, outputs=(measured.output,), rows=measured.rows, secure_sum=measured.secure_sum)
+    facts = replace(
+        egress.declared,
+        outputs=(measured.output,),
+        rows=measured.rows,
+        subjects=measured.subjects,
+        secure_sum=measured.secure_sum,
+    )
     yield from judge_policies(egress.policies, facts, egress.at)
 
 

@@ -37,6 +37,20 @@ class Output(StrEnum):
     METRICS = "metrics"  # a member's own integer counts, such as tp and fp
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A jurisdiction abroad that outputs would go to.
+
+    Attributes:
+        to: the jurisdiction.
+        instruments: the legal instruments that the zone holds for it and that are in force.
+
+    """
+
+    to: str
+    instruments: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
     """The facts that terms are held against; ``None`` means the fact is not known.
@@ -58,11 +72,14 @@ class JobFacts:
         secure_sum: whether what leaves is summed under masks.
         parties: parties of the cited agreement; what the word ``parties`` stands for.
         recipient_jurisdictions: jurisdictions of the recipients.
-        transfer_basis: legal instruments in force for sending outputs abroad.
-        retention_days: days that derived data stay in the zone before deletion.
-        uses: earlier runs that already used the dataset under this grant.
+        transfers: each jurisdiction abroad that outputs would go to.
+        retention_days: days after a run by which the zone deletes what it derived from its data.
+        uses: other runs that have used the offer under the agreement.
         privacy: what the job's declared outputs cost at most; None without noise, or
             where nobody can tell.
+        subjects: distinct subjects, such as patients, whom those rows are about.
+        release_approvals: distinct parties who approved the model that is to be released.
+        worked_s: whole seconds that the run's program has worked in this zone so far.
 
     """
 
@@ -79,7 +96,10 @@ class JobFacts:
     secure_sum: bool | None
     parties: frozenset[MemberId] | None = None
     recipient_jurisdictions: tuple[str, ...] | None = None
-    transfer_basis: tuple[str, ...] | None = None
+    transfers: tuple[Transfer, ...] | None = None
     retention_days: int | None = None
     uses: int | None = None
     privacy: PrivacyCost | None = None
+    subjects: int | None = None
+    worked_s: int | None = None
+    release_approvals: int | None = None

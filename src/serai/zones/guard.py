@@ -1,4 +1,4 @@
-"""What a zone checks before it runs anything: sixteen steps over facts that the agent gathered.
+"""What a zone checks before it runs anything: seventeen steps over facts that the agent gathered.
 
 Theory of operation. An agreement permits; it never compels. The agent gathers
 every fact first (from its own mirror of the log, its disk, its settings and its
@@ -24,10 +24,11 @@ step  name             denies when
 11    digests          model, code or dataset on disk differ from what was agreed; the
                        program is foreign and not permitted, or cannot be confined
 12    policy           a policy is missing, or one of its terms does not hold
-13    transfer         residency, cohort, recipients or transfer basis do not hold
+13    transfer         residency, cohort, subjects, recipients or transfer basis do not hold
 14    budget           the job would overdraw a budget
 15    approvals        too few members approved
-16    kill switch      the operator of this zone said stop
+16    hours            it is not the hour, or an embargo has not ended
+17    kill switch      the operator of this zone said stop
 ====  ===============  ===============================================================
 
 The order is that of the trust it builds: nothing read from a log counts before
@@ -57,8 +58,11 @@ from serai.zones.policy import (
     select_terms,
 )
 
-TRANSFER_TERMS: Final = frozenset({"residency", "min_cohort", "recipients", "output_to", "transfer_basis"})
+TRANSFER_TERMS: Final = frozenset(
+    {"residency", "min_cohort", "min_subjects", "max_subjects", "recipients", "output_to", "transfer_basis"}
+)
 APPROVAL_TERMS: Final = frozenset({"approvals"})
+HOUR_TERMS: Final = frozenset({"hours", "embargo_until_ms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ def _policy(admission: Admission) -> Iterator[Denied]:
             yield Denied(
                 "guard 12", f"missing policy: nothing was said for {source}; state it, even if it has no terms"
             )
-    later = TRANSFER_TERMS | APPROVAL_TERMS
+    later = TRANSFER_TERMS | APPROVAL_TERMS | HOUR_TERMS
     policies = select_terms(admission.policies, lambda name: name not in later)
     yield from judge_policies(policies, admission.facts, admission.at)
 
@@ -310,9 +314,14 @@ def _approvals(admission: Admission) -> Iterator[Denied]:
     yield from judge_policies(policies, admission.facts, admission.at)
 
 
+def _hours(admission: Admission) -> Iterator[Denied]:
+    policies = select_terms(admission.policies, lambda name: name in HOUR_TERMS)
+    yield from judge_policies(policies, admission.facts, admission.at)
+
+
 def _kill_switch(admission: Admission) -> Iterator[Denied]:
     if admission.kill_switch is not None:
-        yield Denied("guard 16", f"this zone's operator said stop: {admission.kill_switch or 'no reason given'}")
+        yield Denied("guard 17", f"this zone's operator said stop: {admission.kill_switch or 'no reason given'}")
 
 
 STEPS: Final[tuple[tuple[str, Check], ...]] = (
@@ -331,6 +340,7 @@ STEPS: Final[tuple[tuple[str, Check], ...]] = (
     ("transfer", _transfer),
     ("budget", _budget),
     ("approvals", _approvals),
+    ("hours", _hours),
     ("kill switch", _kill_switch),
 )
 """The steps in order, each with its check."""

@@ -2,19 +2,20 @@
 
 Policies combine by intersection only. Judging a collection of policies gives
 the same denials in whatever order they come and however often one is repeated,
-and one more policy never removes a denial.
+and one more policy never removes a denial. Whoever judges many jobs compiles
+the policies once.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from serai.charter.agreements import Term
 from serai.kernel.ids import Digest
 from serai.kernel.units import Instant
 from serai.kernel.verdict import Denied
 from serai.zones.facts import JobFacts
-from serai.zones.terms import judge_term
+from serai.zones.terms import VOCABULARY, Check, article_of, judge_form
 
 ZONE_POLICY: Final = "zone policy"
 LEGAL_PROFILE: Final = "legal profile"
@@ -80,17 +81,50 @@ def names_code(policies: Iterable[Policy], code: Digest) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledPolicies:
+    """Policies merged, and their terms read, once for many jobs.
+
+    Attributes:
+        rules: of each term its article, its name, its check, and what that is given;
+            of one that no job satisfies no check, and the reason.
+
+    """
+
+    rules: tuple[tuple[str, str, Check | None, Any], ...]
+
+    def judge(self, facts: JobFacts, at: Instant) -> tuple[Denied, ...]:
+        """Every reason why the policies together do not permit a job; empty when they do."""
+        denials: list[Denied] = []
+        for article, name, check, value in self.rules:
+            if check is None:
+                denials.append(Denied(article, value))
+            elif (reason := check(value, facts, at)) is not None:
+                denials.append(Denied(article, f"{name}: {reason}"))
+        return tuple(denials)
+
+
+def compile_policies(policies: Iterable[Policy]) -> CompiledPolicies:
+    """Merge policies and read their terms; see ``CompiledPolicies``."""
+    return CompiledPolicies(
+        tuple(_rule(policy.source, term) for policy in merge_policies(policies) for term in policy.terms)
+    )
+
+
 def judge_policies(policies: Iterable[Policy], facts: JobFacts, at: Instant) -> tuple[Denied, ...]:
     """Every reason why the policies together do not permit a job; empty when they do.
 
     Each denial's article names the policy's source and the term's clause.
     """
-    return tuple(
-        verdict
-        for policy in merge_policies(policies)
-        for term in policy.terms
-        if isinstance(verdict := judge_term(term, facts, at, policy.source), Denied)
-    )
+    return compile_policies(policies).judge(facts, at)
+
+
+def _rule(source: str, term: Term) -> tuple[str, str, Check | None, Any]:
+    bent = judge_form(term, source)
+    if isinstance(bent, Denied):
+        return bent.article, term.name, None, bent.reason
+    rule = VOCABULARY[term.name]
+    return article_of(source, term), term.name, rule.check, rule.read(term.value)
 
 
 def _term_key(term: Term) -> tuple[str, str, str, str]:

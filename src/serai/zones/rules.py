@@ -11,6 +11,7 @@ article      says
 ``zones 6``  One grant at a time joins an offer to an agreement; it only adds terms.
 ``zones 7``  A member approves a subject once, while in good standing; its steward may confirm its delegate's approval.
 ``zones 8``  A charge is stated by the member whose data were used; a run's cost only grows.
+``zones 9``  A deletion is stated by the member whose data were used, once for each run.
 ===========  ===========================================================================
 
 Taking back is never refused to the owner, suspended or not: data stop at once.
@@ -26,11 +27,12 @@ from serai.kernel.keys import Role
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
+from serai.zones.checks import shown_cost
 from serai.zones.facts import PrivacyCost
 from serai.zones.policy import offer_source
-from serai.zones.state import OfferRecord, ZonesState, charges_of, find_grant, is_offer_open
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
-from serai.zones.terms import find_expiry, judge_forms, shown_cost
+from serai.zones.state import OfferRecord, ZonesState, charges_of, find_deletion, find_grant, is_offer_open
+from serai.zones.statements import Approval, DataDeletion, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
+from serai.zones.terms import find_expiry, judge_forms
 
 GRANTABLE: Final = frozenset({Life.ADOPTED, Life.OPEN_FOR_SIGNATURE, Life.IN_FORCE})
 """Lives of an agreement in which grants may be given; runs need more: that it is in force."""
@@ -52,6 +54,8 @@ def judge(charter: CharterState, zones: ZonesState, said: Said[Body], at: Instan
             return _judge_approval(charter, zones, said, at)
         case PrivacyCharge():
             return _judge_charge(zones, said.member, body)
+        case DataDeletion():
+            return _judge_deletion(zones, said.member, body)
         case _:
             return Denied("zones", f"a statement of kind {body.KIND} does not concern data")
 
@@ -160,6 +164,18 @@ def _judge_charge(zones: ZonesState, member: MemberId, charge: PrivacyCharge) ->
             f"run {charge.run[:12]} was charged {shown_cost(earlier)}; what is spent is not given back, "
             f"and {shown_cost(cost)} is not more",
         )
+    return GRANTED
+
+
+def _judge_deletion(zones: ZonesState, member: MemberId, body: DataDeletion) -> Verdict:
+    record = zones.offers.get(body.offer)
+    if record is None or record.member != member:
+        return Denied("zones 9", f"offer {body.offer[:12]} is not {member}'s, and only its data are its to delete")
+    if min(body.kept_days, body.items) < 0:
+        return Denied("zones 9", "expected days and items of at least 0")
+    said = find_deletion(zones, body.run, member)
+    if said is not None:
+        return Denied("zones 9", f"{member} stated the deletion of run {body.run[:12]} at entry {said.index}")
     return GRANTED
 
 

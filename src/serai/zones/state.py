@@ -11,7 +11,7 @@ from serai.kernel.keys import Role
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.zones.facts import PrivacyCost
-from serai.zones.statements import Approval, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
+from serai.zones.statements import Approval, DataDeletion, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 from serai.zones.terms import find_expiry
 
 
@@ -73,6 +73,7 @@ class ZonesState:
         approvals: by subject, the approving members and when each approved first.
         steward_approvals: the same, of those that a steward signed.
         charges: by member and dataset, what each run has cost in privacy.
+        deletions: by run, the members that have deleted what it derived from their data, and when each said so.
 
     """
 
@@ -82,6 +83,7 @@ class ZonesState:
     approvals: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
     steward_approvals: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
     charges: Map[LedgerKey, Map[Digest, PrivacyCost]] = field(default_factory=Map)
+    deletions: Map[Digest, Map[MemberId, Instant]] = field(default_factory=Map)
 
 
 def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
@@ -111,6 +113,9 @@ def apply(zones: ZonesState, said: Said[Body], at: Instant) -> ZonesState:
             ledger = (said.member, zones.offers[body.offer].body.dataset)
             charges: Map[Digest, PrivacyCost] = zones.charges.get(ledger, Map())
             return replace(zones, charges=zones.charges.set(ledger, charges.set(body.run, body.cost)))
+        case DataDeletion():
+            deleted: Map[MemberId, Instant] = zones.deletions.get(body.run, Map())
+            return replace(zones, deletions=zones.deletions.set(body.run, deleted.set(said.member, at)))
         case _:
             return zones
 
@@ -191,3 +196,9 @@ def approving_members(zones: ZonesState, subject: Digest) -> frozenset[MemberId]
 def find_steward_approval(zones: ZonesState, subject: Digest, member: MemberId) -> Instant | None:
     """When a member's steward approved a subject first, or None."""
     return zones.steward_approvals.get(subject, Map()).get(member)
+
+
+def find_deletion(zones: ZonesState, run: Digest, member: MemberId) -> Instant | None:
+    """When a member's zone said that it has deleted what a run derived from its data, or None."""
+    said: Map[MemberId, Instant] = zones.deletions.get(run, Map())
+    return said.get(member)

@@ -1,4 +1,4 @@
-"""What can be said about data: offers, grants that narrow them, approvals, taking these back, and what privacy was spent."""
+"""What can be said about data: offers, grants that narrow them, approvals, taking these back, what privacy was spent, and what was deleted."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -133,4 +133,33 @@ class PrivacyCharge:
     cost: PrivacyCost
 
 
-STATEMENTS: Final[tuple[type[Body], ...]] = (Offer, OfferWithdraw, Grant, GrantRevoke, Approval, PrivacyCharge)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataDeletion:
+    """A zone states that it has deleted what a run derived from its data: the receipt of a retention limit.
+
+    Attributes:
+        offer: the offer under which the run used the dataset.
+        run: the run's id.
+        kept_days: the most days after the run that the zone keeps such data.
+        items: models, vectors, seeds and records that it deleted.
+
+    """
+
+    KIND: ClassVar[str] = "data.deletion"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.ZONE})
+
+    offer: Digest
+    run: Digest
+    kept_days: int
+    items: int
+
+
+STATEMENTS: Final[tuple[type[Body], ...]] = (
+    Offer,
+    OfferWithdraw,
+    Grant,
+    GrantRevoke,
+    Approval,
+    PrivacyCharge,
+    DataDeletion,
+)

@@ -19,38 +19,33 @@ term                      value            holds when
 ``recipients``            members          every recipient is named; ``parties``, ``public``
 ``residency``             jurisdictions    the job executes in one of them
 ``secure_sum``            ``required``     what leaves is summed under masks
-``retention_days``        days             derived data are deleted by then
+``retention_days``        days             the zone deletes what is derived from its data by then
 ``output_to``             jurisdictions    every recipient's jurisdiction is one of them
-``transfer_basis``        instruments      one of them is in force
-``max_uses``              runs             fewer earlier runs used the data under this grant
+``transfer_basis``        instruments      one is in force for each jurisdiction abroad that outputs go to
+``max_uses``              runs             fewer other runs have used the offer under the agreement
 ``dp``                    unit, epsilon,   noise hides each record, or each member, and this run alone
                           delta            costs no more; all runs together: ``budgets``
+``min_subjects``          subjects         the rows are about so many subjects, by the table's subject column
+``max_subjects``          subjects         they are about no more
+``hours``                 hours, UTC       log time is in that part of the day; ``22-06`` runs over midnight
+``embargo_until_ms``      Unix ms          log time has come to it
+``release_approvals``     members          so many approved the model, by its digest, before it is released
+``compute_cap_s``         seconds          the run's program has worked less than that in this zone
 ========================  ===============  ==================================================
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from serai.charter.agreements import Term
-from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
-from serai.zones.facts import JobFacts, Output, PrivacyCost, Unit
+from serai.zones import checks, forms
+from serai.zones.facts import JobFacts
+from serai.zones.forms import Reason, Value
 
-Value: TypeAlias = str | int | tuple[str, ...]
-Reason: TypeAlias = str | None
-"""A sentence that says why not, or None where a check holds."""
-
-PARTIES: Final = "parties"  # in `recipients`: whoever is a party of the cited agreement
-PUBLIC: Final = "public"  # in `recipients`: everybody
-REQUIRED: Final = "required"
-
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
+Check: TypeAlias = Callable[[Any, JobFacts, Instant], Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +55,13 @@ class TermRule:
     Attributes:
         form: why a value is not well-formed for this term, or None.
         check: why a well-formed value does not permit the job, or None.
+        read: what a well-formed value is to its check; by default itself.
 
     """
 
     form: Callable[[Value], Reason]
-    check: Callable[[Value, JobFacts, Instant], Reason]
+    check: Check
+    read: Callable[[Any], Any] = lambda value: value
 
 
 def judge_term(term: Term, facts: JobFacts, at: Instant, source: str) -> Verdict:
@@ -80,7 +77,8 @@ def judge_term(term: Term, facts: JobFacts, at: Instant, source: str) -> Verdict
     malformed = judge_form(term, source)
     if isinstance(malformed, Denied):
         return malformed
-    reason = VOCABULARY[term.name].check(term.value, facts, at)
+    rule = VOCABULARY[term.name]
+    reason = rule.check(rule.read(term.value), facts, at)
     return GRANTED if reason is None else Denied(article_of(source, term), f"{term.name}: {reason}")
 
 
@@ -114,268 +112,27 @@ def find_expiry(terms: tuple[Term, ...]) -> int | None:
     )
 
 
-def parse_dp(value: Value) -> PrivacyCost | None:
-    """What a ``dp`` term allows in all, rounded down; None if the value has not the form of one."""
-    if not isinstance(value, tuple) or len(value) != 3 or value[0] not in set(Unit):
-        return None
-    epsilon, delta = (_positive(text) for text in value[1:])
-    if epsilon is None or delta is None or not 0 < delta < 1 or not 0 < epsilon <= 1_000_000:
-        return None
-    return PrivacyCost(
-        unit=Unit(value[0]),
-        epsilon_millionths=math.floor(epsilon * 10**6),
-        delta_trillionths=math.floor(delta * 10**12),
-    )
-
-
-def _positive(text: str) -> Fraction | None:
-    try:
-        return Fraction(text) if _POSITIVE.fullmatch(text) else None
-    except ZeroDivisionError:
-        return None
-
-
-# ------------------------------------------------------------------ forms
-
-
-def _codes_form(value: Value) -> Reason:
-    if not isinstance(value, tuple):
-        return f"expected a list of codes, got {_shown(value)}"
-    if not value or not all(value):
-        return "expected at least one code and none empty; to permit nothing, withdraw the offer or the agreement"
-    if len(set(value)) != len(value):
-        return "expected each code once"
-    return None
-
-
-def _digests_form(value: Value) -> Reason:
-    if (reason := _codes_form(value)) is not None:
-        return reason
-    assert isinstance(value, tuple)
-    bent = [item for item in value if not _DIGEST.fullmatch(item)]
-    return f"expected digests of 64 lower-case hex characters, got {bent[0][:80]!r}" if bent else None
-
-
-def _outputs_form(value: Value) -> Reason:
-    if (reason := _codes_form(value)) is not None:
-        return reason
-    assert isinstance(value, tuple)
-    unknown = sorted(set(value) - {kind.value for kind in Output})
-    return f"expected {_listed(tuple(Output))}, got {unknown[0]!r}" if unknown else None
-
-
-def _count_form(value: Value) -> Reason:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        return f"expected a whole number of at least 1, got {_shown(value)}"
-    return None
-
-
-def _days_form(value: Value) -> Reason:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        return f"expected a whole number of days, got {_shown(value)}"
-    return None
-
-
-def _required_form(value: Value) -> Reason:
-    return None if value == REQUIRED else f"expected {REQUIRED!r}, got {_shown(value)}"
-
-
-def _dp_form(value: Value) -> Reason:
-    if parse_dp(value) is None:
-        return (
-            "expected a unit (record or member), epsilon, and delta below 1, such as "
-            f"['record', '3', '1e-5'], got {_shown(value)}"
-        )
-    return None
-
-
-# ------------------------------------------------------------------ checks
-
-
-def _purpose(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if facts.purpose is None:
-        return _missing("purpose")
-    if any(facts.purpose == code or facts.purpose.startswith(f"{code}.") for code in allowed):
-        return None
-    return f"allows {_listed(allowed)}, the job's purpose is {facts.purpose!r}"
-
-
-def _code(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if facts.code is None:
-        return _missing("code digest")
-    if facts.code in allowed:
-        return None
-    return f"allows {len(allowed)} program(s), and {facts.code[:12]} is not among them"
-
-
-def _min_cohort(least: int, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.rows is None:
-        return _missing("number of rows")
-    return None if facts.rows >= least else f"needs at least {least} rows, the job would read {facts.rows}"
-
-
-def _min_participants(least: int, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.minimum is None:
-        return _missing("fewest members a sum may hold")
-    if facts.participants is None:
-        return _missing("participants")
-    if facts.minimum < least:
-        return f"needs sums of at least {least} members, the run allows {facts.minimum}"
-    if len(facts.participants) < least:
-        return f"needs at least {least} members, {len(facts.participants)} take part"
-    return None
-
-
-def _outputs(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if not facts.outputs:
-        return _missing("declared outputs")
-    extra = tuple(sorted(set(facts.outputs) - set(allowed)))
-    return f"allows {_listed(allowed)} to leave, the job declares {_listed(extra)}" if extra else None
-
-
-def _expires(until_ms: int, _facts: JobFacts, at: Instant) -> Reason:
-    if at.time_ms <= 0:
-        return _missing("log time (no clock is in the log yet)")
-    return None if at.time_ms < until_ms else f"ended at {until_ms} ms, log time is {at.time_ms} ms"
-
-
-def _approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.approvals is None:
-        return _missing("number of approvals")
-    return None if facts.approvals >= least else f"needs {least} approving members, {facts.approvals} approved"
-
-
-def _recipients(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if not facts.recipients:
-        return _missing("recipients")
-    if PUBLIC in allowed:
-        return None
-    named: set[str] = set(allowed) - {PARTIES}
-    if PARTIES in allowed:
-        if facts.parties is None:
-            return _missing("parties of the agreement")
-        named |= facts.parties
-    extra = tuple(sorted(set(facts.recipients) - named))
-    return f"allows {_listed(allowed)}, the outputs would go to {_listed(extra)}" if extra else None
-
-
-def _residency(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if facts.jurisdiction is None:
-        return _missing("jurisdiction of execution")
-    if facts.jurisdiction in allowed:
-        return None
-    return f"allows {_listed(allowed)}, the job would execute in {facts.jurisdiction!r}"
-
-
-def _secure_sum(_required: str, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.secure_sum is None:
-        return _missing("way outputs are summed")
-    return None if facts.secure_sum else "what leaves must be summed under masks, and this job sends it in the clear"
-
-
-def _retention(most: int, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.retention_days is None:
-        return _missing("retention of derived data")
-    return None if facts.retention_days <= most else f"allows {most} days, the zone would keep {facts.retention_days}"
-
-
-def _output_to(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if not facts.recipient_jurisdictions:
-        return _missing("jurisdictions of the recipients")
-    extra = tuple(sorted(set(facts.recipient_jurisdictions) - set(allowed)))
-    return f"allows {_listed(allowed)}, the outputs would go to {_listed(extra)}" if extra else None
-
-
-def _transfer_basis(accepted: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    if facts.transfer_basis is None:
-        return _missing("legal instruments in force")
-    if set(accepted) & set(facts.transfer_basis):
-        return None
-    return f"needs one of {_listed(accepted)} in force, the zone holds {_listed(facts.transfer_basis) or 'none'}"
-
-
-def _max_uses(most: int, facts: JobFacts, _at: Instant) -> Reason:
-    if facts.uses is None:
-        return _missing("number of earlier uses")
-    return None if facts.uses < most else f"allows {most} run(s), {facts.uses} already used the data"
-
-
-def _dp(value: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reason:
-    limit, cost = parse_dp(value), facts.privacy
-    if limit is None:
-        return _dp_form(value)
-    if cost is None:
-        return f"{_missing('privacy cost')}; only a run that adds noise has one"
-    if limit.unit is Unit.MEMBER and cost.unit is not Unit.MEMBER:
-        return "needs noise that hides each member's whole contribution, the job's noise hides single records"
-    if facts.outputs is None or Output.METRICS in facts.outputs:
-        return "counts of an evaluation leave exact, which no noise covers; plan the run without metrics"
-    if cost.epsilon_millionths > limit.epsilon_millionths or cost.delta_trillionths > limit.delta_trillionths:
-        return f"allows {shown_cost(limit)} in all, the job alone costs {shown_cost(cost)}"
-    return None
-
-
-def shown_cost(cost: PrivacyCost) -> str:
-    """A privacy cost in words."""
-    epsilon, delta = Fraction(cost.epsilon_millionths, 10**6), Fraction(cost.delta_trillionths, 10**12)
-    return f"epsilon {float(epsilon):.6g} at delta {float(delta):.3g} per {cost.unit}"
-
-
-def _missing(fact: str) -> str:
-    return f"missing fact: the {fact} is not known, so the term cannot be shown to hold"
-
-
-def _listed(items: tuple[str, ...] | frozenset[MemberId]) -> str:
-    return ", ".join(sorted(items))
-
-
-def _shown(value: Value) -> str:
-    return repr(value)[:80]
-
-
-# ------------------------------------------------------------------ the table
-
-
-def _codes(
-    check: Callable[[tuple[str, ...], JobFacts, Instant], Reason], form: Callable[[Value], Reason] = _codes_form
-) -> TermRule:
-    def checked(value: Value, facts: JobFacts, at: Instant) -> Reason:
-        return check(value, facts, at) if isinstance(value, tuple) else form(value)
-
-    return TermRule(form, checked)
-
-
-def _number(
-    check: Callable[[int, JobFacts, Instant], Reason], form: Callable[[Value], Reason] = _count_form
-) -> TermRule:
-    def checked(value: Value, facts: JobFacts, at: Instant) -> Reason:
-        return check(value, facts, at) if isinstance(value, int) else form(value)
-
-    return TermRule(form, checked)
-
-
-def _word(check: Callable[[str, JobFacts, Instant], Reason], form: Callable[[Value], Reason]) -> TermRule:
-    def checked(value: Value, facts: JobFacts, at: Instant) -> Reason:
-        return check(value, facts, at) if isinstance(value, str) else form(value)
-
-    return TermRule(form, checked)
-
-
 VOCABULARY: Final[Mapping[str, TermRule]] = {
-    "purpose": _codes(_purpose),
-    "code": _codes(_code, _digests_form),
-    "min_cohort": _number(_min_cohort),
-    "min_participants": _number(_min_participants),
-    "outputs": _codes(_outputs, _outputs_form),
-    "expires_ms": _number(_expires),
-    "approvals": _number(_approvals),
-    "recipients": _codes(_recipients),
-    "residency": _codes(_residency),
-    "secure_sum": _word(_secure_sum, _required_form),
-    "retention_days": _number(_retention, _days_form),
-    "output_to": _codes(_output_to),
-    "transfer_basis": _codes(_transfer_basis),
-    "max_uses": _number(_max_uses),
-    "dp": _codes(_dp, _dp_form),
+    "purpose": TermRule(forms.codes_form, checks.check_purpose),
+    "code": TermRule(forms.digests_form, checks.check_code),
+    "min_cohort": TermRule(forms.count_form, checks.check_min_cohort),
+    "min_participants": TermRule(forms.count_form, checks.check_min_participants),
+    "outputs": TermRule(forms.outputs_form, checks.check_outputs),
+    "expires_ms": TermRule(forms.count_form, checks.check_expires),
+    "approvals": TermRule(forms.count_form, checks.check_approvals),
+    "recipients": TermRule(forms.codes_form, checks.check_recipients),
+    "residency": TermRule(forms.codes_form, checks.check_residency),
+    "secure_sum": TermRule(forms.required_form, checks.check_secure_sum),
+    "retention_days": TermRule(forms.days_form, checks.check_retention),
+    "output_to": TermRule(forms.codes_form, checks.check_output_to),
+    "transfer_basis": TermRule(forms.codes_form, checks.check_transfer_basis),
+    "max_uses": TermRule(forms.count_form, checks.check_max_uses),
+    "dp": TermRule(forms.dp_form, checks.check_dp, forms.parse_dp),
+    "min_subjects": TermRule(forms.count_form, checks.check_min_subjects),
+    "max_subjects": TermRule(forms.count_form, checks.check_max_subjects),
+    "hours": TermRule(forms.hours_form, checks.check_hours, forms.parse_hours),
+    "embargo_until_ms": TermRule(forms.count_form, checks.check_embargo),
+    "release_approvals": TermRule(forms.count_form, checks.check_release_approvals),
+    "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),
 }
 """Every term there is; anything else denies."""

@@ -40,7 +40,8 @@ description = "age at examination"
 
 PROFILE = """\
 title = "United States, as read by our counsel"
-dated = "2025-06-01"
+dated = 2025-06-01
+until = "2027-05-31"
 
 [[terms]]
 name = "residency"
@@ -74,12 +75,16 @@ def test_settings_hold_what_the_file_says(home):
     assert dataset.columns["age"].unit == "years"
 
 
-def test_a_legal_profile_is_read_from_the_dated_file_it_names(home):
-    assert load_settings(home).legal == (Term(name="residency", value=("us",), clause="45 CFR 164.512"),)
+def test_a_legal_profile_is_read_from_the_dated_file_it_names_and_counts_from_its_day_to_its_end(home):
+    residency, dated, until = load_settings(home).legal
+    assert residency == Term(name="residency", value=("us",), clause="45 CFR 164.512")
+    assert (dated.name, dated.value) == ("embargo_until_ms", 1_748_736_000_000)  # 2025-06-01, 00:00 UTC
+    assert (until.name, until.value) == ("expires_ms", 1_811_808_000_000)  # the end of 2027-05-31
+    assert until.clause == "United States, as read by our counsel, read on 2025-06-01, to be read again by 2027-05-31"
 
 
 def test_a_profile_without_a_real_date_is_refused(home):
-    (home / "profiles/us.toml").write_text(PROFILE.replace("2025-06-01", "June 2025"))
+    (home / "profiles/us.toml").write_text(PROFILE.replace("2025-06-01", '"June 2025"'))
     with pytest.raises(Misconfigured, match=r"us\.toml.*June 2025"):
         load_settings(home)
 

@@ -170,3 +170,28 @@ def test_where_a_dataset_lies_and_what_it_is_called_is_no_part_of_its_digest(hom
     (home / "heart.csv").rename(home / "renamed.csv")
     (home / "zone.toml").write_text(ZONE.replace("heart.csv", "renamed.csv").replace("Heart disease", "Hearts"))
     assert Vault(load_settings(home)).digest("heart") == digest
+
+
+def test_subjects_are_distinct_values_of_their_column_and_nobody_unknown_counts(home):
+    (home / "zone.toml").write_text(
+        ZONE.replace("split_seed", 'missing_marks = ["", "?"]\nsubject = "who"\nsplit_seed')
+    )
+    patients = ["p1", "p1", "p2", "?", "p3", "p2", "", "p1", "p4", "p3", "p2", "p1"]
+    rows = [f"{row},{who}" for row, who in zip(ROWS, patients, strict=True)]
+    (home / "heart.csv").write_text("\n".join(["age,site,cp,num,who", *rows, "99,B,other,0,p9"]) + "\n")
+    vault = Vault(load_settings(home))
+    digest = vault.digest("heart")
+    assert vault.subjects("heart") == vault.subjects_by_digest(digest) == 4
+    assert vault.load("heart").names == ("age", "typical")
+    train, held_back = vault.subjects_apart(digest)
+    ages = vault.load("heart").x[:, 0].astype(int) - 30
+    assert train == len({patients[age] for age in ages} - {"?", ""})
+    assert 1 <= held_back <= 3
+    assert vault.subjects_by_digest("ab" * 32) is None
+    assert vault.subjects_apart("ab" * 32) is None
+
+
+def test_without_a_column_of_subjects_nobody_can_tell_how_many_there_are(home):
+    vault = Vault(load_settings(home))
+    assert vault.subjects("heart") is None
+    assert vault.subjects_apart(vault.digest("heart")) is None

@@ -80,6 +80,20 @@ def test_terms_of_the_agreement_hold_for_the_model_too(evidence, body, make):
     denied(judge(fewer, HubState(), said(body), AT), "hub 4", "needs sums of at least 3 members")
 
 
+def test_parties_approve_the_model_where_the_agreement_asks_for_it_and_an_embargo_holds(evidence, body, make):
+    clauses = (Clause(id="1", text="Two look at it first."),)
+    terms = (
+        Term(name="release_approvals", value=2, clause="1"),
+        Term(name="embargo_until_ms", value=2_000, clause="1"),
+    )
+    asked = replace(evidence, charter=make.charter(make.agreement(clauses=clauses, terms=terms)))
+    one = replace(asked, approvals=frozenset({MemberId("almaty"), MemberId("delhi")}))  # delhi is no party
+    two = replace(asked, approvals=frozenset({MemberId("almaty"), MemberId("bern")}))
+    denied(judge(one, HubState(), said(body), AT), "hub 4", "needs 2 members that approve the model, 1 did")
+    assert judge(two, HubState(), said(body), AT) == GRANTED
+    denied(judge(two, HubState(), said(body), Instant(50, 1_999)), "hub 4", "nothing before 2000 ms")
+
+
 def test_every_participant_has_evaluated_the_model_before_its_release(evidence, body, make):
     two = replace(evidence, analytics=make.evaluations([MemberId("almaty"), MemberId("bern")]))
     denied(judge(two, HubState(), said(body), AT), "hub 5", "missing: cusco")

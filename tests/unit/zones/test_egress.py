@@ -70,6 +70,15 @@ def test_an_output_that_is_not_what_was_admitted_stays(step, egress, says):
     assert says in " | ".join(denied.reason for _, denied in decision.denials)
 
 
+def test_subjects_are_those_behind_the_output_and_not_those_declared():
+    few = replace(POLICY, terms=(Term(name="min_subjects", value=40, clause="4"),))
+    declared = replace(DECLARED, subjects=60)
+    for subjects, is_allowed in ((40, True), (39, False), (None, False)):
+        made = replace(GOOD.measured, subjects=subjects)
+        egress = replace(GOOD, policies=(few,), declared=declared, measured=made)
+        assert judge_egress(egress).allowed is is_allowed
+
+
 def test_a_job_that_declared_no_output_lets_nothing_out():
     egress = replace(GOOD, declared=replace(DECLARED, outputs=None))
     assert judge_egress(egress).denials[0][0] == "declared output"

@@ -212,6 +212,10 @@ CASES = [
     ("budget", replace(GOOD, budgets=(Budget(name="cpu_s", limit=99, spent=40, requested=60),)), "40 of 99"),
     ("budget", replace(GOOD, budgets=(Budget(name="cpu_s", limit=99, spent=40, requested=-60),)), "refill"),
     ("approvals", bent("facts", approvals=0), "needs 1 approving members, 0 approved"),
+    ("hours", with_term("zone policy", term("hours", "06-22")), "allows the hours 06-22 UTC"),
+    ("hours", with_term("legal profile", term("embargo_until_ms", 10_001)), "nothing before 10001 ms"),
+    ("transfer", with_term("offer", term("min_subjects", 100)), "number of subjects (no column"),
+    ("policy", with_term("offer", term("compute_cap_s", 60)), "has worked is not known"),
     ("kill switch", replace(GOOD, kill_switch="incident 12"), "incident 12"),
     ("kill switch", replace(GOOD, kill_switch=""), "no reason given"),
 ]

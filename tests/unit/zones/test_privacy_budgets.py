@@ -12,13 +12,15 @@ from serai.kernel.statement import Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.budgets import limits_of, privacy_budgets
+from serai.zones.checks import shown_cost
 from serai.zones.facts import JobFacts, PrivacyCost, Unit
+from serai.zones.forms import parse_dp
 from serai.zones.guard import judge_budgets
 from serai.zones.policy import Policy
 from serai.zones.rules import judge
 from serai.zones.state import OfferRecord, ZonesState, apply, charges_of
 from serai.zones.statements import Offer, PrivacyCharge
-from serai.zones.terms import judge_form, judge_term, parse_dp, shown_cost
+from serai.zones.terms import judge_form, judge_term
 
 AT = Instant(7, 1_000)
 ALMATY, BERN = MemberId("almaty"), MemberId("bern")

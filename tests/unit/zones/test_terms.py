@@ -6,7 +6,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts, PrivacyCost, Unit
+from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
 from serai.zones.terms import VOCABULARY, find_expiry, judge_form, judge_forms, judge_term
 
 AT = Instant(7, 1_000)
@@ -25,10 +25,12 @@ FACTS = JobFacts(
     secure_sum=True,
     parties=frozenset({MemberId("almaty"), MemberId("bern"), MemberId("cusco")}),
     recipient_jurisdictions=("CH", "KZ"),
-    transfer_basis=("treaty-7",),
+    transfers=(Transfer("KZ", ("treaty-7",)),),
     retention_days=30,
     uses=4,
     privacy=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=2_500_000, delta_trillionths=10**6),
+    subjects=80,
+    worked_s=59,
 )
 
 HOLDS = [
@@ -50,6 +52,13 @@ HOLDS = [
     ("transfer_basis", ("treaty-7", "treaty-8")),
     ("max_uses", 5),
     ("dp", ("record", "2.5", "1e-6")),
+    ("min_subjects", 80),
+    ("max_subjects", 80),
+    ("hours", "00-01"),
+    ("hours", "22-06"),
+    ("embargo_until_ms", 1_000),
+    ("compute_cap_s", 60),
+    ("release_approvals", 9),
 ]
 FAILS = [
     ("purpose", ("climate",), "'health.heart'"),
@@ -67,6 +76,11 @@ FAILS = [
     ("transfer_basis", ("treaty-8",), "holds treaty-7"),
     ("max_uses", 4, "4 already used"),
     ("dp", ("record", "2.499999", "1e-6"), "alone costs epsilon 2.5"),
+    ("min_subjects", 81, "about 80"),
+    ("max_subjects", 79, "about 80"),
+    ("hours", "01-24", "allows the hours 01-24 UTC, log time is 1000 ms"),
+    ("embargo_until_ms", 1_001, "nothing before 1001 ms, log time is 1000 ms"),
+    ("compute_cap_s", 59, "has worked 59 s"),
 ]
 
 
@@ -94,6 +108,16 @@ def test_what_leaves_in_the_clear_fails_secure_sum():
     assert "in the clear" in verdict.reason
 
 
+def test_approvals_of_a_model_are_asked_for_when_it_is_released_and_not_before():
+    demand, release = term("release_approvals", 2), replace(FACTS, action="release")
+    for approvals, says in ((None, "missing fact"), (1, "needs 2 members that approve the model, 1 did")):
+        verdict = judge_term(demand, replace(release, release_approvals=approvals), AT, "agreement abc")
+        assert isinstance(verdict, Denied)
+        assert says in verdict.reason
+    assert judge_term(demand, replace(release, release_approvals=2), AT, "agreement abc") == GRANTED
+    assert judge_term(demand, FACTS, AT, "agreement abc") == GRANTED
+
+
 def test_a_purpose_is_not_below_another_that_only_begins_alike():
     facts = replace(FACTS, purpose="healthcare")
     assert isinstance(judge_term(term("purpose", ("health",)), facts, AT, "offer abc"), Denied)
@@ -101,7 +125,7 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    assert {name for name, _, _ in FAILS} | {"secure_sum"} == set(VOCABULARY)
+    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals"} == set(VOCABULARY)
 
 
 NEEDS = {
@@ -116,9 +140,12 @@ NEEDS = {
     "secure_sum": "secure_sum",
     "retention_days": "retention_days",
     "output_to": "recipient_jurisdictions",
-    "transfer_basis": "transfer_basis",
+    "transfer_basis": "transfers",
     "max_uses": "uses",
     "dp": "privacy",
+    "min_subjects": "subjects",
+    "max_subjects": "subjects",
+    "compute_cap_s": "worked_s",
 }
 
 
@@ -153,8 +180,9 @@ def test_participants_unknown_or_too_few_deny_even_when_the_minimum_is_high():
         assert says in verdict.reason
 
 
-def test_before_the_first_clock_nothing_with_an_end_is_permitted():
-    verdict = judge_term(term("expires_ms", 5_000), FACTS, Instant(3, 0), "offer abc")
+@pytest.mark.parametrize(("name", "value"), [("expires_ms", 5_000), ("hours", "00-24"), ("embargo_until_ms", 1)])
+def test_before_the_first_clock_nothing_that_hangs_on_the_time_is_permitted(name, value):
+    verdict = judge_term(term(name, value), FACTS, Instant(3, 0), "offer abc")
     assert isinstance(verdict, Denied)
     assert "missing fact" in verdict.reason
 
@@ -194,6 +222,16 @@ BENT = [
     ("output_to", 1),
     ("transfer_basis", "treaty-7"),
     ("max_uses", 0),
+    ("min_subjects", 0),
+    ("hours", "22-22"),
+    ("hours", "24-06"),
+    ("hours", "9-17"),
+    ("hours", "22-25"),
+    ("hours", "22:00-06:00"),
+    ("hours", ("22-06",)),
+    ("hours", 22),
+    ("embargo_until_ms", "2035"),
+    ("compute_cap_s", "1h"),
 ]
 
 
@@ -208,6 +246,26 @@ def test_a_value_of_the_wrong_form_denies_whatever_the_facts(name, value):
 @pytest.mark.parametrize("name", ["min_cohort", "min_participants", "expires_ms", "approvals", "max_uses"])
 def test_one_is_the_least_that_a_count_can_demand(name):
     assert judge_form(term(name, 1), "offer abc") == GRANTED
+
+
+def test_every_jurisdiction_abroad_needs_an_instrument_of_its_own_and_home_needs_none():
+    basis = term("transfer_basis", ("treaty-7", "clauses"))
+    for transfers, holds in [
+        ((), True),
+        ((Transfer("KZ", ("treaty-7",)), Transfer("PE", ("clauses", "other"))), True),
+        ((Transfer("KZ", ("treaty-7",)), Transfer("PE", ("other",))), False),
+        ((Transfer("KZ", ("treaty-7",)), Transfer("PE", ())), False),
+    ]:
+        verdict = judge_term(basis, replace(FACTS, transfers=transfers), AT, "legal profile")
+        assert (verdict == GRANTED) is holds
+    assert "in force for PE, the zone holds none" in verdict.reason
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_hours_run_to_the_hour_that_ends_them_and_over_midnight(hour):
+    at = Instant(7, 86_400_000 * 20_000 + hour * 3_600_000 + 59 * 60_000)
+    for value, inside in (("22-06", hour >= 22 or hour < 6), ("06-22", 6 <= hour < 22), ("00-24", True)):
+        assert (judge_term(term("hours", value), FACTS, at, "zone policy") == GRANTED) is inside
 
 
 def test_retention_of_zero_days_is_a_form_that_can_be_kept():

@@ -14,11 +14,20 @@ from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.admission import agreement_facts, data_facts
 from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.rules import judge
-from serai.zones.state import ZonesState, apply, approving_members, find_grant, find_steward_approval, is_offer_open
+from serai.zones.state import (
+    ZonesState,
+    apply,
+    approving_members,
+    find_deletion,
+    find_grant,
+    find_steward_approval,
+    is_offer_open,
+)
 from serai.zones.statements import (
     STATEMENTS,
     Approval,
     Column,
+    DataDeletion,
     Grant,
     GrantRevoke,
     Offer,
@@ -222,6 +231,18 @@ def test_the_facts_about_data_keep_a_withdrawn_offer_so_that_the_refusal_can_nam
     assert data_facts(log.zones, RUN, AGREEMENT, log.at).offer is None
 
 
+def test_a_deletion_is_stated_once_by_the_member_whose_data_it_was(log):
+    offer = log.say("bern", OFFER)
+    receipt = DataDeletion(offer=offer, run=RUN, kept_days=30, items=4)
+    denied(log.say("almaty", receipt), "zones 9", "not almaty's")
+    denied(log.say("bern", DataDeletion(offer=RUN, run=RUN, kept_days=30, items=4)), "zones 9", "not bern's")
+    denied(log.say("bern", DataDeletion(offer=offer, run=RUN, kept_days=-1, items=4)), "zones 9", "at least 0")
+    assert find_deletion(log.zones, RUN, "bern") is None
+    log.say("bern", receipt)
+    assert find_deletion(log.zones, RUN, "bern").time_ms == 1_000
+    denied(log.say("bern", receipt), "zones 9", "at entry")
+
+
 def test_an_earlier_state_is_left_as_it_was(log):
     before = log.zones
     log.say("bern", OFFER)
@@ -235,6 +256,7 @@ BODIES = [
     GrantRevoke(grant=RUN),
     Approval(subject=RUN, comment="да"),
     PrivacyCharge(offer=RUN, run=RUN, cost=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=1, delta_trillionths=1)),
+    DataDeletion(offer=RUN, run=RUN, kept_days=30, items=4),
 ]
 
 
@@ -246,4 +268,7 @@ def test_a_statement_survives_its_json(body):
 def test_every_statement_of_the_room_is_listed_with_a_kind_of_its_own():
     assert [type(body) for body in BODIES] == list(STATEMENTS)
     assert len({body.KIND for body in STATEMENTS}) == len(STATEMENTS)
-    assert [body for body in STATEMENTS if Role.ZONE in body.ROLES] == [PrivacyCharge]  # people decide, a zone counts
+    assert [body for body in STATEMENTS if Role.ZONE in body.ROLES] == [
+        PrivacyCharge,
+        DataDeletion,
+    ]  # people decide, a zone reports

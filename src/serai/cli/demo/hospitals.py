@@ -41,6 +41,7 @@ _PROFILE: Final = """\
 # What this zone's own people read in the law they are under. An example, not legal advice.
 title = "Example profile of {name}"
 dated = "2025-01-01"
+until = "2035-12-31"
 
 [[terms]]
 name = "residency"

@@ -1,4 +1,4 @@
-"""``serai propose, vote, sign, withdraw``: what a delegate does."""
+"""``serai propose, vote, sign, withdraw, approve``: what a delegate, or a steward, does."""
 
 from pathlib import Path
 
@@ -11,7 +11,12 @@ from serai.cli.find import find_id
 from serai.cli.output import emit, home_option, json_option, short
 from serai.cli.proposals import read_proposal
 from serai.cli.voice import open_session, say
+from serai.errors import Malformed, Missing
+from serai.kernel.ids import Digest, parse_digest
 from serai.kernel.keys import Role
+from serai.state import State
+from serai.zones.state import approving_members
+from serai.zones.statements import Approval
 
 
 @click.command()
@@ -74,3 +79,31 @@ def withdraw(home: Path, agreement: str, reason: str, *, as_json: bool) -> None:
         f"Withdrawn, entry {said.index}. No run uses this member's data from there on.",
         as_json=as_json,
     )
+
+
+@click.command()
+@home_option
+@click.argument("subject", metavar="ID")
+@click.option("--comment", default="", help="For the record.")
+@click.option("--as-delegate", is_flag=True, help="Sign with the delegate's key in place of the steward's.")
+@json_option
+def approve(home: Path, subject: str, comment: str, *, as_delegate: bool, as_json: bool) -> None:
+    """Approve a run before it starts, or a model before it is released. ID: its first characters, or a whole digest."""
+    session = open_session(home)
+    body = Approval(subject=_subject(session.state(), subject), comment=comment)
+    said = say(session, body, Role.DELEGATE if as_delegate else Role.STEWARD)
+    count = len(approving_members(said.state.zones, body.subject))
+    text = f"Approved, entry {said.index}. Members that approved {short(body.subject)}: {count}."
+    emit({"approval": said.id, "entry": said.index, "subject": body.subject, "members": count}, text, as_json=as_json)
+
+
+def _subject(state: State, text: str) -> Digest:
+    """A run, or a model that somebody evaluated, by its first characters; or a digest of anything else, in full."""
+    known = [*state.runs.plans, *dict.fromkeys(model for _, model in state.analytics.by_model)]
+    try:
+        return find_id(known, text, "run or evaluated model")
+    except Missing as unknown:
+        try:
+            return parse_digest(text)
+        except Malformed:
+            raise unknown from None
