@@ -262,4 +262,4 @@ class Drawn(RuleBasedStateMachine):
 
 
 TestDrawn = Drawn.TestCase
-TestDrawn.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+TestDrawn.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)

@@ -76,6 +76,7 @@ class SmallServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = SILENCE_S
+            disable_nagle_algorithm = True  # or a body waits for an answer to its headers, 40 ms
 
             def handle(self) -> None:
                 connections.add(self.connection)
