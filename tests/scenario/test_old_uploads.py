@@ -68,6 +68,7 @@ def test_uploads_of_older_rounds_go_and_the_run_comes_to_the_same_model(bloc):
     ]
     sums = [bloc.round(run, number).closed.body.masked_sum for number in range(5)]
     assert all(map(bloc.bloc.center_parts.blobs.has, sums)), "whoever was away reads them"
+    assert not list(bloc.bloc.folder.glob("*/blobs/incoming/*")), "no room is kept once the run is over"
 
 
 def test_a_round_that_a_member_has_not_looked_at_stays(bloc):

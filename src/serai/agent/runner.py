@@ -294,6 +294,7 @@ class Runner:
         this = current_round(view.state.rounds, run)
         if this is not None and len(this.results) == len(this.body.participants):
             self._drop_blobs(this)
+            self._zone.blobs.drop_spares()  # no vectors of this run come for whose sake room were kept
             self._lagged.discard(run)
 
     def _computed(self, run: Run, job: Job, this: Round, view: View) -> tuple[Model, Digest]:
