@@ -27,17 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from serai.agent.settings import load_settings
-from serai.agent.vault import Vault
-from serai.aggregation.codec import Decoder, Encoder
 from serai.aggregation.state import current_round, find_round
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
-from serai.recipes.registry import build
 from serai.testing.processes import ProcessBloc
-from serai.training.methods import Context
-from serai.training.statements import RunPlan
-from serai.training.tensors import digest_model
 
 MEMBERS = ("almaty", "bern", "cusco", "dakar", "lima")
 SIGNERS = ("almaty", "cusco", "dakar")
@@ -89,21 +82,6 @@ def table(seed: int, rows: int = 60) -> list[list[float]]:
     return joined
 
 
-def expected(bloc: ProcessBloc, plan: RunPlan) -> Digest:
-    """The model that the members' rows make."""
-    recipe = build(plan.recipe, plan.params, {})
-    rows = [Vault(load_settings(bloc.folder / member)).load("rows") for member in MEMBERS]
-    model = recipe.initial()
-    for number in range(ROUNDS):
-        lanes, total = plan.codec.ring.zeros(plan.length), np.empty(plan.length)
-        for member, data in zip(MEMBERS, rows, strict=True):
-            vector = recipe.contribute(model, data, Context(round=number, seed=b"", member=member))
-            plan.codec.ring.add(lanes, Encoder(plan.codec, vector).chunk(0))
-        Decoder(plan.codec, total).chunk(0, lanes)
-        model = recipe.combine(model, total, len(MEMBERS))
-    return digest_model(model)
-
-
 def destroy(number: int, folder: Path, draw: random.Random) -> Trial:
     """Destroy a center once, and see what comes of its run."""
     with ProcessBloc(folder, {member: table(seed) for seed, member in enumerate(MEMBERS)}) as bloc:
@@ -135,7 +113,7 @@ def destroy(number: int, folder: Path, draw: random.Random) -> Trial:
             kept=sum(mine == theirs for mine, theirs in zip(known, log, strict=False)),
             open_s=round(open_s, 1),
             end_s=round(end_s, 1),
-            same_model=model == expected(bloc, state.runs.plans[run].plan),
+            same_model=model == bloc.model_of_rows(state.runs.plans[run].plan),
             whole_sums=sum(found is not None and found.summed == set(MEMBERS) for found in rounds),
             load=round(os.getloadavg()[0], 1),
         )

@@ -22,19 +22,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, ClassVar, Final, Self
 
+import numpy as np
+
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
+from serai.aggregation.codec import Decoder, Encoder
 from serai.aggregation.state import final_model
 from serai.charter.decision import Choice
 from serai.charter.statements import AgreementSign, Ballot, ProposalOpen
 from serai.errors import Unavailable
 from serai.kernel.envelope import parse_envelope
-from serai.kernel.ids import Digest
+from serai.kernel.ids import Digest, MemberId
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
+from serai.recipes.registry import build
 from serai.state import Jobs, State
 from serai.testing.documents import agreement_text, run_plan
+from serai.training.methods import Context
 from serai.training.statements import RunPlan
 from serai.training.tensors import Model, digest_model, model_bytes
 from serai.zones.statements import Column, Grant, Offer
@@ -277,6 +282,20 @@ class ProcessBloc:
 
         self.wait_until(has_ended, timeout_s)
         return models[-1]
+
+    def model_of_rows(self, plan: RunPlan) -> Digest:
+        """The model that the members' rows make, computed in this process without center, log or masks."""
+        recipe = build(plan.recipe, plan.params, {})
+        data = {member: Vault(load_settings(self.folder / member)).load("rows") for member in self.members}
+        model = recipe.initial()
+        for number in range(plan.rounds):
+            lanes, total = plan.codec.ring.zeros(plan.length), np.empty(plan.length)
+            for member, rows in data.items():
+                context = Context(round=number, seed=b"", member=MemberId(member))
+                plan.codec.ring.add(lanes, Encoder(plan.codec, recipe.contribute(model, rows, context)).chunk(0))
+            Decoder(plan.codec, total).chunk(0, lanes)
+            model = recipe.combine(model, total, len(data))
+        return digest_model(model)
 
     def wait_until(self, is_reached: Callable[[State], bool], timeout_s: float = 30.0) -> State:
         """Follow the log until it adds up to what is waited for; the state then.
