@@ -19,7 +19,7 @@ from serai.errors import Refused, SeraiError
 from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.recipes.archive import MAX_ARCHIVE_BYTES
 from serai.recipes.registry import code_digest
-from serai.training.methods import Data, Recipe
+from serai.training.methods import Data, Recipe, columns_of
 from serai.training.state import Run
 from serai.training.statements import Reason
 from serai.zones.admission import (
@@ -88,7 +88,7 @@ def _with_rows(zone: Zone, run: Run, view: View, program: Program) -> Prepared:
     offer = view.state.zones.offers[run.plan.offers[zone.member]]
     parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
     facts = _job_facts(zone, run, view, offer.body.dataset, parties)
-    data = zone.vault.load_by_digest(offer.body.dataset)
+    data = zone.vault.load_by_digest(offer.body.dataset, columns_of(program.recipe))
     subjects = zone.vault.subjects_apart(offer.body.dataset)
     return Prepared(program.recipe, data, facts, subjects, program.close)
 

@@ -31,8 +31,21 @@ from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.recipes.equipment import DEFAULTS, Equipment
 from serai.recipes.registry import RECIPES, build
-from serai.training.methods import FIGURES, MAX_STEPS, Context, Data, Overlapping, Piecewise, Recipe, TwoPhased, Vector
+from serai.training.methods import (
+    FIGURES,
+    MAX_COLUMNS,
+    MAX_STEPS,
+    Context,
+    Data,
+    Overlapping,
+    Piecewise,
+    Recipe,
+    TwoPhased,
+    Vector,
+    columns_of,
+)
 from serai.training.rules import MAX_LENGTH, OUTPUTS
+from serai.training.tables import table_arrays
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
 T = TypeVar("T")
@@ -180,6 +193,7 @@ class _About:
     outputs: tuple[str, ...]
     ahead: int
     last_length: int
+    columns: tuple[str, ...]
 
 
 def goes_on(recipe: Recipe) -> bool:
@@ -263,6 +277,11 @@ class Confined:
     def last_length(self) -> int:
         """Values in a member's vector in the last round."""
         return self._about().last_length
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads; none if it takes features and label."""
+        return self._about().columns
 
     def codec(self, members: int) -> Codec:
         """A codec for so many members; of a foreign recipe, its word."""
@@ -351,6 +370,7 @@ class Confined:
                 outputs=ours.outputs,
                 ahead=ours.ahead if isinstance(ours, Overlapping) else 0,
                 last_length=ours.last_length if isinstance(ours, TwoPhased) else ours.length,
+                columns=columns_of(ours),
             )
         if self._told is None:
             self._running()
@@ -364,8 +384,11 @@ class Confined:
             return
         values = {item.name: getattr(data, item.name) for item in fields(data)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-        words = {name: list(value) for name, value in values.items() if name not in arrays}
-        self._ask(Call(message={"call": "rows", "words": words}, parts=(write_model(arrays),)))
+        table = data.table
+        arrays.update(table_arrays(table))
+        levels = {name: list(order) for name, order in table.levels.items()}
+        message = {"call": "rows", "names": list(data.names), "rows": table.rows, "levels": levels}
+        self._ask(Call(message=message, parts=(write_model(arrays),)))
         self._given = data
 
     def _keep(self, answer: Answer, part: int, context: Context) -> None:
@@ -429,7 +452,19 @@ class Confined:
             raise Malformed(
                 "recipe-length", f"expected {self._source.length} values as planned, the recipe has {length}"
             )
-        return _About(name=name, length=length, outputs=tuple(outputs), ahead=ahead, last_length=last_length)
+        columns = message.get("columns")
+        if not isinstance(columns, list) or len(columns) > MAX_COLUMNS or not all(isinstance(c, str) for c in columns):
+            raise Malformed(
+                "recipe-columns", f"expected at most {MAX_COLUMNS} columns by name, got {str(columns)[:80]}"
+            )
+        return _About(
+            name=name,
+            length=length,
+            outputs=tuple(outputs),
+            ahead=ahead,
+            last_length=last_length,
+            columns=tuple(columns),
+        )
 
     def _ask(self, call: Call) -> Answer:
         worker = self._running()

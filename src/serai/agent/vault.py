@@ -9,7 +9,7 @@ member sees the same split and no test row is ever trained on.
 import contextlib
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,11 +19,12 @@ import numpy as np
 from serai.agent.settings import DatasetKind, DatasetSettings, Feature, MissingPolicy, ZoneSettings
 from serai.agent.table import Row, digest_file, read_rows
 from serai.agent.text import join_documents, read_documents
-from serai.errors import Malformed, Misconfigured, Missing
+from serai.errors import Malformed, Misconfigured, Missing, Refused
 from serai.kernel.canonical import Json, canonical
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import to_json
 from serai.training.methods import Data
+from serai.training.tables import Table
 
 MAX_CELLS: Final = 1 << 28  # 2 GiB of float64: a larger table needs a reader that does not hold it in memory
 
@@ -34,15 +35,21 @@ class Vault:
 
     settings: ZoneSettings
 
-    def load(self, dataset: str) -> Data:
+    def load(self, dataset: str, columns: Sequence[str] = ()) -> Data:
         """Read a dataset into arrays.
+
+        Args:
+            dataset: its name in the settings.
+            columns: columns to read instead of features and label, of all rows.
 
         Returns:
             ``x (n, d)``, ``y (n,)``, ``test_x (m, d)``, ``test_y (m,)``, all float64, and the
             feature names, in the order of the settings. Of a text, ``text`` and ``test_text``,
-            and a row without features for each document.
+            and a row without features for each document. Where columns were asked for,
+            ``table`` with these, and as many rows without features.
 
         Raises:
+            Refused: the dataset has no such column.
             Missing: the settings name no such dataset.
             Misconfigured: the file or a column of it is missing.
             Malformed: a cell, row or line is not what it should be; the message
@@ -53,6 +60,8 @@ class Vault:
         if settings.kind is DatasetKind.TEXT:
             return _load_text(settings)
         table = _read(settings)
+        if columns:
+            return _load_columns(table, settings, columns)
         test = _test_rows(table.labels, settings)
         x = np.frombuffer(table.features, dtype=np.float64).reshape(len(table.labels), len(settings.features))
         y = np.frombuffer(table.labels, dtype=np.float64)
@@ -121,7 +130,7 @@ class Vault:
                     return name
         return None
 
-    def load_by_digest(self, digest: Digest) -> Data:
+    def load_by_digest(self, digest: Digest, columns: Sequence[str] = ()) -> Data:
         """Read the dataset that an offer named by its digest.
 
         Raises:
@@ -135,7 +144,7 @@ class Vault:
                 "dataset-changed",
                 f"no dataset of this zone has digest {digest[:12]} now; if its file changed, offer it again",
             )
-        return self.load(name)
+        return self.load(name, columns)
 
     def rows_by_digest(self, digest: Digest) -> int | None:
         """Count the usable rows of the dataset of that digest; None if no dataset here has it now.
@@ -233,6 +242,20 @@ def _read(settings: DatasetSettings) -> _Table:
         which = f" with {settings.rows.column} = {settings.rows.equals!r}" if settings.rows else ""
         raise Malformed("dataset-empty", f"{path} has no usable row{which}; check rows, missing and the file")
     return table
+
+
+def _load_columns(table: _Table, settings: DatasetSettings, columns: Sequence[str]) -> Data:
+    """The features by name, and the label by its column's, as columns of numbers."""
+    rows, width = len(table.labels), len(settings.features)
+    x = np.frombuffer(table.features, dtype=np.float64).reshape(rows, width)
+    assert settings.label is not None, "a table has a label"
+    found = {feature.name: x[:, place] for place, feature in enumerate(settings.features)}
+    found.setdefault(settings.label.column, np.frombuffer(table.labels, dtype=np.float64))
+    if lacking := [name for name in columns if name not in found]:
+        raise Refused("column", f"the dataset has no column {lacking[0]!r}; it has {', '.join(sorted(found))}")
+    numbers = {name: np.ascontiguousarray(found[name]) for name in columns}
+    nothing, none = np.zeros((rows, 0)), np.zeros(0)
+    return Data(x=nothing, y=none, test_x=nothing[:0], test_y=none, names=(), table=Table(rows=rows, numbers=numbers))
 
 
 def _distinct(subjects: Iterable[str]) -> int:

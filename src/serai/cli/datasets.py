@@ -6,8 +6,8 @@ from serai.agent.session import Session
 from serai.agent.settings import DatasetSettings
 from serai.agent.vault import Vault
 from serai.charter.agreements import Term
-from serai.cli.find import find_id
-from serai.cli.voice import Spoken, say
+from serai.client.find import find_id
+from serai.client.voice import Spoken, say
 from serai.errors import Malformed
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role

@@ -28,10 +28,10 @@ from serai.charter.statements import (
     ProposalOpen,
     ProposalWithdraw,
 )
-from serai.cli.find import find_id
 from serai.cli.output import count, short
 from serai.cli.projects import facts as project_facts
 from serai.cli.reading import Line, read_line
+from serai.client.find import find_id
 from serai.hub.statements import Release
 from serai.kernel.ids import Digest
 from serai.programme.statements import (

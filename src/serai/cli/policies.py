@@ -12,9 +12,9 @@ from serai.agent.toml_files import find_lines, read_text
 from serai.agent.vault import Vault
 from serai.charter.agreements import AgreementText, Term
 from serai.cli.example_jobs import Answer, Job, merge
-from serai.cli.find import find_id
 from serai.cli.moments import unix_ms
 from serai.cli.proposals import read_proposal
+from serai.client.find import find_id
 from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant

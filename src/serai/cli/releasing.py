@@ -7,10 +7,10 @@ from typing import Final
 
 from serai.agent.session import Session
 from serai.analytics.state import EvaluationRecord, evaluations_of
-from serai.cli.find import find_id
 from serai.cli.output import short
-from serai.cli.planning import fetch_models
-from serai.cli.voice import Spoken, say
+from serai.client.find import find_id
+from serai.client.planning import fetch_models
+from serai.client.voice import Spoken, say
 from serai.errors import Conflict
 from serai.hub.rules import RunOutcome, missing_evaluations
 from serai.hub.statements import Release

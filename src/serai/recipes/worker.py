@@ -25,7 +25,8 @@ from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.equipment import Equipment, equip
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased, Vector
+from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased, Vector, columns_of
+from serai.training.tables import table_of
 from serai.training.tensors import Model, read_model, write_model
 
 MAX_ERROR_CHARS: Final = 600
@@ -108,7 +109,8 @@ class Worker:
         told = {"name": program.name, "length": program.length, "outputs": list(program.outputs)}
         ahead = program.ahead if isinstance(program, Overlapping) else 0
         last = program.last_length if isinstance(program, TwoPhased) else program.length
-        return {**told, "ahead": ahead, "last_length": last, "lacking": list(self._lacking)}, []
+        told.update({"ahead": ahead, "last_length": last, "columns": list(columns_of(program))})
+        return {**told, "lacking": list(self._lacking)}, []
 
     def _codec(self, message: Message, _parts: Parts) -> Answer:
         return {"codec": to_json(self._program.codec(message["members"]))}, []
@@ -121,9 +123,10 @@ class Worker:
         return {}, [write_model(self._program.initial())]
 
     def _rows(self, message: Message, parts: Parts) -> Answer:
-        values: dict[str, Any] = {name: tuple(value) for name, value in message["words"].items()}
-        values.update(read_model(parts[0]))
-        self._data = Data(**values)
+        arrays = read_model(parts[0])
+        values: dict[str, Any] = {name: array for name, array in arrays.items() if "/" not in name}
+        table = table_of(message["rows"], message["levels"], arrays)
+        self._data = Data(**values, names=tuple(message["names"]), table=table)
         return {}, []
 
     def _contribute(self, message: Message, parts: Parts) -> Answer:

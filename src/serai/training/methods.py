@@ -19,12 +19,16 @@ from serai.aggregation.codec import Codec, Source
 from serai.aggregation.job import Form
 from serai.aggregation.statements import RECIPE_FIGURES
 from serai.kernel.ids import MemberId
+from serai.training.tables import Table
 from serai.training.tensors import Model, Tensor
 
 Vector: TypeAlias = npt.NDArray[np.floating[Any]]
 
 MAX_STEPS: Final = 10**6
 """Local steps that a round may have."""
+
+MAX_COLUMNS: Final = 1_024
+"""Columns that a recipe may read."""
 
 FIGURES: Final = RECIPE_FIGURES
 """What a recipe tells about a contribution, as whole numbers."""
@@ -46,6 +50,7 @@ class Data:
         names: the features' names, ``d`` of them.
         text: bytes to train on, of a text dataset; each of its documents is a row without features.
         test_text: bytes held back for evaluation.
+        table: the columns of all rows that a ``Tabular`` recipe asked for; ``x`` then has all rows and no features.
 
     """
 
@@ -56,6 +61,7 @@ class Data:
     names: tuple[str, ...]
     text: npt.NDArray[np.uint8] = field(default_factory=_no_text)
     test_text: npt.NDArray[np.uint8] = field(default_factory=_no_text)
+    table: Table = field(default_factory=Table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +183,20 @@ class Overlapping(Protocol):
                 contribution left, its ``sent`` is None.
 
         """
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """A recipe that reads named columns of all rows, not features, label and a split."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads; a zone loads no others."""
+
+
+def columns_of(recipe: Recipe) -> tuple[str, ...]:
+    """The columns that a recipe reads; none if it takes features and label."""
+    return recipe.columns if isinstance(recipe, Tabular) else ()
 
 
 @runtime_checkable

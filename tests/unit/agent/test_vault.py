@@ -5,7 +5,7 @@ import pytest
 
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
-from serai.errors import Malformed, Misconfigured, Missing
+from serai.errors import Malformed, Misconfigured, Missing, Refused
 
 ZONE = """\
 member = "cleveland"
@@ -195,3 +195,16 @@ def test_without_a_column_of_subjects_nobody_can_tell_how_many_there_are(home):
     vault = Vault(load_settings(home))
     assert vault.subjects("heart") is None
     assert vault.subjects_apart(vault.digest("heart")) is None
+
+
+def test_columns_are_read_of_all_rows_features_by_name_and_the_label_by_its_column(home):
+    data = Vault(load_settings(home)).load("heart", ("age", "num"))
+    assert len(data.x) == data.table.rows == 12
+    assert data.table.number("age").tolist() == [30.0 + i for i in range(12)]
+    assert data.table.number("num").tolist() == [float(i % 3 > 0) for i in range(12)]
+    assert set(data.table.numbers) == {"age", "num"}
+
+
+def test_a_column_that_a_dataset_lacks_is_refused_with_those_it_has(home):
+    with pytest.raises(Refused, match="no column 'weight'; it has age, num, typical"):
+        Vault(load_settings(home)).load("heart", ("weight",))

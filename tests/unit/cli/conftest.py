@@ -60,8 +60,8 @@ def desk(monkeypatch):
             made.__dict__["center"] = bloc.center
             return made
 
-        monkeypatch.setattr("serai.cli.voice.Session", session)
-        monkeypatch.setattr("serai.cli.voice.load_settings", partial(settings_of, bloc))
+        monkeypatch.setattr("serai.client.voice.Session", session)
+        monkeypatch.setattr("serai.client.voice.load_settings", partial(settings_of, bloc))
         yield Desk(bloc)
 
 

@@ -17,8 +17,8 @@ from serai.aggregation.ring import CHUNK_VALUES
 from serai.aggregation.state import Round
 from serai.analytics.state import evaluations_of
 from serai.cli.audits import released_rounds
-from serai.cli.planning import fetch_models
 from serai.cli.report import Figures, Result, RoundFigures
+from serai.client.planning import fetch_models
 from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.recipes.registry import build
 from serai.state import State

@@ -15,7 +15,7 @@ from serai.cli.demo.border import Border
 from serai.cli.demo.hospitals import HOSPITALS, Hospital, find_csv, write_settings
 from serai.cli.demo.processes import Processes
 from serai.cli.founding import NewMember, init_zone, join_center
-from serai.cli.voice import Spoken, open_session
+from serai.client.voice import Spoken, open_session
 from serai.errors import Conflict
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.ids import KeyId

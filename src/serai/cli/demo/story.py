@@ -22,11 +22,11 @@ from serai.cli.demo.hospitals import AGREEMENT, DATASET, FEATURES
 from serai.cli.demo.stage import AGREEMENT_FILE, Stage
 from serai.cli.demo.telling import Teller, wait_for
 from serai.cli.output import count, short
-from serai.cli.planning import Wish, plan_run
 from serai.cli.proposals import read_proposal
 from serai.cli.releasing import ReleaseWish, release_model
 from serai.cli.report import Crash, MemberRows, ReleasedModel, Report, Result
-from serai.cli.voice import Spoken, say
+from serai.client.planning import Wish, plan_run
+from serai.client.voice import Spoken, say
 from serai.errors import Unavailable
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role

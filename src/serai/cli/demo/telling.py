@@ -12,7 +12,7 @@ from rich.table import Table
 from serai.agent.session import Session
 from serai.cli.output import short
 from serai.cli.report import Border, Report, Result, Step
-from serai.cli.voice import Spoken
+from serai.client.voice import Spoken
 from serai.errors import Unavailable
 from serai.reports.plots import format_bytes
 from serai.state import State

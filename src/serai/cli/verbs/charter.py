@@ -9,10 +9,10 @@ import click
 from serai.charter.presets import PRESETS
 from serai.charter.simulation import Question, RuleBook, questions_of
 from serai.charter.simulation import simulate as simulate_question
-from serai.cli.find import find_id
 from serai.cli.output import emit_table, json_option, short
 from serai.cli.simulations import ask, parse_weights, read_questions, rule_books
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.voice import open_session
 from serai.errors import Misconfigured
 
 _COLUMNS: Final = ("proposal", "title", "topic", "rules", "result", "article", "reason")

@@ -7,10 +7,10 @@ import click
 from serai.charter.decision import Choice
 from serai.charter.state import life_of, outcome_of
 from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot
-from serai.cli.find import find_id
 from serai.cli.output import emit, home_option, json_option, short
 from serai.cli.proposals import read_proposal
-from serai.cli.voice import open_session, say
+from serai.client.find import find_id
+from serai.client.voice import open_session, say
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, parse_digest
 from serai.kernel.keys import Role

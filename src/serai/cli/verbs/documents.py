@@ -17,9 +17,9 @@ from serai.cli.documents import (
 from serai.cli.documents import (
     merge as merge_versions,
 )
-from serai.cli.find import find_id
 from serai.cli.output import count, emit, emit_table, json_option
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.voice import open_session
 from serai.errors import Malformed, Misconfigured, Unverified
 from serai.kernel.ids import MemberId, parse_member_id
 from serai.programme.negotiation import Bracket, Difference, Part, check_translation, find_brackets, settle_brackets

@@ -8,9 +8,9 @@ from serai.agent.session import Session, read_charter
 from serai.charter.keys import RecoveryStage
 from serai.charter.statements import CharterAdopt, KeyRevoke, MemberAccede, MemberWithdraw, RecoveryObject
 from serai.cli import keys
-from serai.cli.find import find_id
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.voice import open_session
 from serai.errors import Malformed
 from serai.kernel.extras import ExtraSignature
 from serai.kernel.ids import Digest, KeyId, MemberId

@@ -16,8 +16,8 @@ from serai.agent.settings import load_settings
 from serai.cli.leaving import policy as policy_text
 from serai.cli.leaving import prove, write_exit
 from serai.cli.output import count, emit, emit_table, home_option, json_option
-from serai.cli.voice import open_session
 from serai.cli.withholding import finding_value, told_finding, withheld_rows
+from serai.client.voice import open_session
 from serai.errors import Malformed, Missing, Unavailable
 from serai.ledger.checkpoint import parse_checkpoint
 from serai.ledger.note import parse_note

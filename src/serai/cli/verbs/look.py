@@ -11,10 +11,10 @@ from serai.charter.constitution import Charter
 from serai.cli.audits import RoundAudit, audit_published, audit_run, founding_charter, read_published
 from serai.cli.explanation import Explanation
 from serai.cli.explanation import explain as explain_id
-from serai.cli.find import find_id
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.reading import Line, read_lines
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.voice import open_session
 from serai.errors import Misconfigured
 from serai.storage.record_files import read_record
 

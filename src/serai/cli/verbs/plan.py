@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 
 from serai.agent.session import Session
-from serai.cli.find import find_id
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.plans import (
     COLUMNS,
@@ -23,7 +22,8 @@ from serai.cli.plans import (
     to_ics,
     to_json_text,
 )
-from serai.cli.voice import open_session, say
+from serai.client.find import find_id
+from serai.client.voice import open_session, say
 from serai.errors import Malformed, Missing
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role

@@ -21,7 +21,7 @@ from serai.cli.policies import (
     joined,
     judge,
 )
-from serai.cli.voice import open_session
+from serai.client.voice import open_session
 from serai.errors import Misconfigured, Missing
 from serai.kernel.records import to_json
 

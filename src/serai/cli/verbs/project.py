@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from serai.agent.session import Session
-from serai.cli.find import find_id
 from serai.cli.output import emit, emit_table, home_option, json_option, short
 from serai.cli.projects import facts, keep_review, kept_review, read_document, rows
 from serai.cli.verbs.plan import evidence_of
-from serai.cli.voice import Spoken, open_session, say
+from serai.client.find import find_id
+from serai.client.voice import Spoken, open_session, say
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.programme.projects import Project

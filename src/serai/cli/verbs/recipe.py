@@ -6,7 +6,7 @@ import click
 
 from serai.cli.output import count, emit, home_option, json_option
 from serai.cli.releasing import write_adapters
-from serai.cli.voice import open_session, say
+from serai.client.voice import open_session, say
 from serai.kernel.ids import digest_of, parse_digest
 from serai.kernel.keys import Role
 from serai.recipes.archive import pack_folder, unpack

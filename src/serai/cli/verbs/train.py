@@ -7,12 +7,12 @@ from typing import Final
 
 import click
 
-from serai.cli.find import find_id
-from serai.cli.inputs import put_input, read_input, text_model
 from serai.cli.output import count, emit, home_option, json_option, short
-from serai.cli.planning import Wish, plan_run
 from serai.cli.releasing import ReleaseWish, release_model
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.inputs import put_input, read_input, text_model
+from serai.client.planning import Wish, plan_run
+from serai.client.voice import open_session
 from serai.errors import Malformed
 from serai.kernel.ids import parse_digest
 from serai.recipes.archive import pack_folder

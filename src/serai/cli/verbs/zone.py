@@ -7,11 +7,11 @@ import click
 from serai.agent.app import run as run_agent
 from serai.agent.settings import load_settings
 from serai.cli import datasets
-from serai.cli.find import find_id
 from serai.cli.founding import MEMBER_FILE, NewMember, init_zone, join_center
 from serai.cli.keys import parse_keys
 from serai.cli.output import emit, home_option, json_option, short
-from serai.cli.voice import open_session
+from serai.client.find import find_id
+from serai.client.voice import open_session
 from serai.kernel.keys import Suite
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from serai.agent.programs import Programs, Source, goes_on, is_foreign_name
 from serai.agent.session import Session
-from serai.cli.voice import Spoken, say
+from serai.client.voice import Spoken, say
 from serai.errors import Conflict, Malformed, Missing
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serai.cli.find import find_id
+from serai.client.find import find_id
 from serai.errors import Conflict, Malformed, Missing
 
 KNOWN = ["abcd" + "0" * 60, "abce" + "0" * 60, "ffff" + "0" * 60]
