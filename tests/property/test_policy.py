@@ -10,6 +10,7 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.forms import AIRLOCKS
 from serai.zones.policy import Policy, compile_policies, judge_policies, merge_policies, select_terms
 from serai.zones.terms import VOCABULARY, judge_form, judge_term
 
@@ -19,7 +20,7 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(["11" * 32, "22" * 32])).map(tuple),
     st.integers(-1, 6),
     st.booleans(),
-    st.sampled_from(["required", "optional", "", "22-06", "06-22", "00-24", "24-00"]),
+    st.sampled_from(["required", "optional", "", *AIRLOCKS, "22-06", "06-22", "00-24", "24-00"]),
     st.sampled_from([("record", "2", "1e-5"), ("member", "1", "1e-6"), ("record", "0", "1e-5")]),
 )
 TERMS = st.builds(
@@ -69,6 +70,7 @@ FACTS = st.builds(
     subjects=maybe(st.integers(0, 6)),
     worked_s=maybe(st.integers(0, 6)),
     release_approvals=maybe(st.integers(0, 6)),
+    has_airlock=maybe(st.booleans()),
 )
 INSTANTS = st.builds(
     Instant, index=st.just(9), time_ms=st.integers(0, 7) | st.integers(0, 23).map(lambda hour: hour * 3_600_000 + 1)
@@ -139,6 +141,7 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "subjects",
             "worked_s",
             "release_approvals",
+            "has_airlock",
         ]
     ),
 )

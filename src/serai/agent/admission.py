@@ -264,6 +264,7 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         approvals=None,
         jurisdiction=zone.settings.jurisdiction,
         secure_sum=True,  # there is no other way out of this zone
+        has_airlock=True,  # and every way passes by it
         privacy=None if dataset is None else privacy_of(zone, run, view).worst_cost(),
         subjects=None if dataset is None else zone.vault.subjects_by_digest(dataset),
     )

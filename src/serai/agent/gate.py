@@ -3,19 +3,21 @@
 The guard judged a plan; since then the log went on and the program ran. So the
 gate looks at the newest view (a grant revoked in mid-run stops the next upload)
 and at the output itself, and it is the only way to ``mask_vector`` and to an
-evaluation.
+evaluation. Behind it lies the airlock, where a policy asks for one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from serai.agent.admission import Prepared, refresh
+from serai.agent.airlock import Passage
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
 from serai.errors import Refused
 from serai.kernel.verdict import Denied
 from serai.training.state import Run
 from serai.zones.admission import data_facts, effective_policies
+from serai.zones.airlock import airlock_of
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
@@ -74,7 +76,17 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
     _let_out(egress)
 
 
-def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> None:
+def passage_of(zone: Zone, run: Run, view: View) -> Passage:
+    """Where what the gate let out waits for the steward, as the policies stand now.
+
+    Raises:
+        Refused: the grant or the offer has ended.
+
+    """
+    return Passage(zone, run, airlock_of(_policies(zone, run, view)))
+
+
+def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> None:
     """Judge an evaluation's counts, which leave in the clear under this member's name.
 
     Raises:
@@ -97,7 +109,7 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     _let_out(egress)
 
 
-def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> bool:
+def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> bool:
     """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, under no privacy budget.
 
     Figures of a contribution, and the bit of an objection, are held back rather than the vector or the

@@ -12,9 +12,10 @@ from typing import Final
 
 from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.airlock import sweep
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
+from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work, passage_of
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -106,6 +107,7 @@ class Runner:
                 raise
             except SeraiError as error:
                 self._tell_trouble(run, error)
+        sweep(self._zone, view)
         self._reports.write(view)
 
     def _forget_in_time(self, view: View) -> None:
@@ -209,6 +211,7 @@ class Runner:
         else:
             # A grant may have ended since it was made.
             let_vector_out(zone, run, view, active.prepared, (job.length, job.length))
+            passage_of(zone, run, view).check_seen(this)
         if job.threshold:
             privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
         with active.watch.exchanging():
@@ -226,6 +229,11 @@ class Runner:
                 f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
                 "guard 11",
             )
+        passage = passage_of(zone, run, view)
+        if (looked_at := passage.find_vector(this)) is not None:
+            let_vector_out(zone, run, view, active.prepared, (looked_at[0].shape[0], job.length))
+            active.drop_ahead()
+            return mask_vector(zone, job, this, *looked_at), {}
         let_work(zone, run, view, active.prepared)
         ahead = active.ahead(view.state.rounds)
         context = active.context(this, active.memory if ahead is None else ahead.take())
@@ -236,7 +244,9 @@ class Runner:
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
         let_vector_out(zone, run, view, active.prepared, (vector.shape[0], job.length))
-        upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
+        memory = zone.store_model(context.memory)
+        vector = passage.pass_vector(this, job.codec, vector, active.prepared.data, memory)
+        upload = mask_vector(zone, job, this, vector, memory)
         active.drop_ahead()
         figures = {**context.figures, **times, "steps": steps, "sent_bytes": upload.size_bytes}
         figures["received_bytes"] = job.codec.upload_bytes  # the sum is as long as what went into it
@@ -349,15 +359,28 @@ class Runner:
         if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
             (run.id, active.digest), {}
         ):
+            self._evaluate(run, view, active)
+        self._lagged.add(run.id)
+        self._drop_last(run.id, view)
+        self._let_go(run.id)
+
+    def _evaluate(self, run: Run, view: View, active: Active) -> None:
+        """Say what the model makes of the rows that were held back."""
+        zone, plan, passage = self._zone, run.plan, passage_of(self._zone, run, view)
+        if passage.has_rejected_counts(active.digest):
+            _log.warning("run %s ends without this zone's evaluation, which its steward has rejected", run.id[:12])
+            return
+        counts = passage.find_counts(active.digest)
+        if counts is None:
             let_work(zone, run, view, active.prepared)
             with active.working():
                 counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
             let_counts_out(zone, run, view, active.prepared, counts)
-            body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
-            zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
-        self._lagged.add(run.id)
-        self._drop_last(run.id, view)
-        self._let_go(run.id)
+            passage.pass_counts(active.digest, counts)
+        else:
+            let_counts_out(zone, run, view, active.prepared, counts)
+        body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
+        zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""

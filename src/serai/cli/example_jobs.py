@@ -67,6 +67,7 @@ class Job:
     worked_s: int | None = None
     release_approvals: int | None = None
     dp: tuple[str, ...] | None = None
+    has_airlock: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse a moment or a cost that is none.

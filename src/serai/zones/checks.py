@@ -196,6 +196,15 @@ def check_compute_cap(most_s: int, facts: JobFacts, _at: Instant) -> Reason:
     return None if facts.worked_s < most_s else f"allows {most_s} s of work, the program has worked {facts.worked_s} s"
 
 
+def check_airlock(_mode: str, facts: JobFacts, _at: Instant) -> Reason:
+    """A steward of the zone looks at outputs before they leave; at which: ``airlock``."""
+    if facts.has_airlock is None:
+        return missing("airlock of the zone")
+    return (
+        None if facts.has_airlock else "a steward must look at outputs before they leave, and this job waits for none"
+    )
+
+
 def check_release_approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """So many members approved the model, where one is to be released."""
     if facts.action != _RELEASE:

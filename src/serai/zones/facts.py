@@ -79,6 +79,7 @@ class JobFacts:
             where nobody can tell.
         subjects: distinct subjects, such as patients, whom those rows are about.
         release_approvals: distinct parties who approved the model that is to be released.
+        has_airlock: whether outputs that a term asks to be looked at wait for the zone's steward.
         worked_s: whole seconds that the run's program has worked in this zone so far.
 
     """
@@ -103,3 +104,4 @@ class JobFacts:
     subjects: int | None = None
     worked_s: int | None = None
     release_approvals: int | None = None
+    has_airlock: bool | None = None

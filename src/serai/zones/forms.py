@@ -13,6 +13,7 @@ Reason: TypeAlias = str | None
 """A sentence that says why not, or None where all is well."""
 
 REQUIRED: Final = "required"
+AIRLOCKS: Final = ("first", "unusual", "always")
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
@@ -65,6 +66,11 @@ def days_form(value: Value) -> Reason:
 def required_form(value: Value) -> Reason:
     """The one word ``required``."""
     return None if value == REQUIRED else f"expected {REQUIRED!r}, got {shown(value)}"
+
+
+def airlock_form(value: Value) -> Reason:
+    """One of ``first``, ``unusual`` and ``always``."""
+    return None if value in AIRLOCKS else f"expected {listed(AIRLOCKS)}, got {shown(value)}"
 
 
 def dp_form(value: Value) -> Reason:

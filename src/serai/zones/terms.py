@@ -31,6 +31,9 @@ term                      value            holds when
 ``embargo_until_ms``      Unix ms          log time has come to it
 ``release_approvals``     members          so many approved the model, by its digest, before it is released
 ``compute_cap_s``         seconds          the run's program has worked less than that in this zone
+``airlock``               ``first``,       a steward looks at such outputs before they leave: ``zones.airlock``
+                          ``unusual`` or
+                          ``always``
 ========================  ===============  ==================================================
 """
 
@@ -134,5 +137,6 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "embargo_until_ms": TermRule(forms.count_form, checks.check_embargo),
     "release_approvals": TermRule(forms.count_form, checks.check_release_approvals),
     "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),
+    "airlock": TermRule(forms.airlock_form, checks.check_airlock),
 }
 """Every term there is; anything else denies."""

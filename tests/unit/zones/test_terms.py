@@ -31,6 +31,7 @@ FACTS = JobFacts(
     privacy=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=2_500_000, delta_trillionths=10**6),
     subjects=80,
     worked_s=59,
+    has_airlock=True,
 )
 
 HOLDS = [
@@ -58,6 +59,7 @@ HOLDS = [
     ("hours", "22-06"),
     ("embargo_until_ms", 1_000),
     ("compute_cap_s", 60),
+    ("airlock", "unusual"),
     ("release_approvals", 9),
 ]
 FAILS = [
@@ -118,6 +120,12 @@ def test_approvals_of_a_model_are_asked_for_when_it_is_released_and_not_before()
     assert judge_term(demand, FACTS, AT, "agreement abc") == GRANTED
 
 
+def test_an_airlock_that_a_job_would_not_pass_fails():
+    verdict = judge_term(term("airlock", "first"), replace(FACTS, has_airlock=False), AT, "zone policy")
+    assert isinstance(verdict, Denied)
+    assert "waits for none" in verdict.reason
+
+
 def test_a_purpose_is_not_below_another_that_only_begins_alike():
     facts = replace(FACTS, purpose="healthcare")
     assert isinstance(judge_term(term("purpose", ("health",)), facts, AT, "offer abc"), Denied)
@@ -125,7 +133,7 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals"} == set(VOCABULARY)
+    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals", "airlock"} == set(VOCABULARY)
 
 
 NEEDS = {
@@ -146,6 +154,7 @@ NEEDS = {
     "min_subjects": "subjects",
     "max_subjects": "subjects",
     "compute_cap_s": "worked_s",
+    "airlock": "has_airlock",
 }
 
 
@@ -232,6 +241,9 @@ BENT = [
     ("hours", 22),
     ("embargo_until_ms", "2035"),
     ("compute_cap_s", "1h"),
+    ("airlock", "sometimes"),
+    ("airlock", True),
+    ("airlock", ("always",)),
 ]
 
 
