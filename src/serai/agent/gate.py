@@ -6,10 +6,11 @@ and at the output itself, and it is the only way to ``mask_vector`` and to an
 evaluation. Behind it lies the airlock, where a policy asks for one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
-from serai.agent.admission import Prepared, refresh
+from serai.agent.admission import Prepared, find_frozen, refresh
 from serai.agent.airlock import Passage
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
@@ -21,7 +22,10 @@ from serai.zones.airlock import airlock_of
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
+from serai.zones.guard import HOUR_TERMS
 from serai.zones.policy import Policy, judge_policies, select_terms
+
+WORK_TERMS: Final = HOUR_TERMS | {"compute_cap_s"}
 
 
 def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
@@ -32,7 +36,7 @@ def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
 
     """
     facts = refresh(zone, run, view, prepared.facts)
-    denials = judge_policies(_policies(zone, run, view), facts, view.state.now)
+    denials = (*_stops(zone, run, view), *judge_policies(_policies(zone, run, view), facts, view.state.now))
     if denials:
         raise Refused("work-denied", f"the run does not work here now: {_listed(denials)}", denials[0].article)
 
@@ -60,20 +64,48 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
         Refused: it may not leave; the message gives every reason and its clause.
 
     """
+    _let_out(_vector_egress(zone, run, view, prepared, lengths))
+
+
+def let_release(zone: Zone, run: Run, view: View, prepared: Prepared, length: int) -> None:
+    """Judge a vector once more before what unmasks it is said: only then can anybody read a sum of it.
+
+    Terms on when a program may work were held when it did.
+
+    Raises:
+        Refused: it may not become readable; the message gives every reason and its clause.
+
+    """
+    egress = _vector_egress(zone, run, view, prepared, (length, length))
+    _let_out(replace(egress, policies=select_terms(egress.policies, lambda name: name not in WORK_TERMS)))
+
+
+def check_freeze(zone: Zone, run: Run, view: View) -> None:
+    """Ask whether a run that this zone has joined may go on here.
+
+    Raises:
+        Refused: the zone has frozen it.
+
+    """
+    if frozen := find_frozen(zone, run, view):
+        raise Refused("run-frozen", "; ".join(frozen), "guard 17")
+
+
+def _vector_egress(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> Egress:
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
     length, declared = lengths
     subjects = prepared.subjects[0] if prepared.subjects else None
     rows = len(prepared.data.x)
     measured = Measured(output=kind, rows=rows, length=length, secure_sum=True, subjects=subjects)
-    egress = Egress(
+    return Egress(
         at=view.state.now,
         declared=refresh(zone, run, view, prepared.facts),
         declared_length=declared,
         measured=measured,
         policies=_policies(zone, run, view),
-        kill_switch=_kill_switch(zone),
+        kill_switch=zone.settings.stopped,
+        frozen=find_frozen(zone, run, view),
     )
-    _let_out(egress)
 
 
 def passage_of(zone: Zone, run: Run, view: View) -> Passage:
@@ -104,7 +136,8 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
         declared_length=len(counts),
         measured=measured,
         policies=policies,
-        kill_switch=_kill_switch(zone),
+        kill_switch=zone.settings.stopped,
+        frozen=find_frozen(zone, run, view),
     )
     _let_out(egress)
 
@@ -153,5 +186,8 @@ def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
     return effective_policies((plan.agreement, text), data, zone.settings.policy, zone.settings.legal)
 
 
-def _kill_switch(zone: Zone) -> str | None:
-    return f"{zone.settings.stop_file} exists" if zone.settings.is_stopped else None
+def _stops(zone: Zone, run: Run, view: View) -> Iterator[Denied]:
+    if (stopped := zone.settings.stopped) is not None:
+        yield Denied("guard 17", f"this zone's operator said stop: {stopped}")
+    for reason in find_frozen(zone, run, view):
+        yield Denied("guard 17", reason)

@@ -16,7 +16,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from serai.errors import Conflict, Refused
 from serai.kernel.ids import Digest
@@ -53,6 +67,7 @@ _HELD: Final = Table(
     Column("decided_by", String, nullable=False),
     Column("reason", String, nullable=False),
 )
+_ROW: Final[ColumnElement[int]] = literal_column("rowid")  # SQLite's own: in the order in which rows came
 _PASSED: Final = Table(
     "airlock_passed",
     _METADATA,
@@ -171,7 +186,11 @@ class HeldOutputs:
 
     def of(self, about: Digest, kind: str) -> Held | None:
         """The output of a round, or about a model, that came last."""
-        query = select(_HELD).where(_HELD.c.about == about, _HELD.c.kind == kind).order_by(_HELD.c.since_ms.desc())
+        query = (
+            select(_HELD)
+            .where(_HELD.c.about == about, _HELD.c.kind == kind)
+            .order_by(_HELD.c.since_ms.desc(), _ROW.desc())
+        )
         with transaction(self._engine) as connection:
             row = connection.execute(query).first()
         return None if row is None else _held_of(row)
@@ -179,7 +198,7 @@ class HeldOutputs:
     def all(self) -> tuple[Held, ...]:
         """Everything that is kept, oldest first."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(_HELD).order_by(_HELD.c.since_ms, _HELD.c.id)).all()
+            rows = connection.execute(select(_HELD).order_by(_HELD.c.since_ms, _ROW)).all()
         return tuple(map(_held_of, rows))
 
     def decide(self, item: Digest, decision: str, by: str, reason: str, now_ms: int) -> None:

@@ -37,6 +37,7 @@ from sqlalchemy import (
 )
 
 from serai.agent.budget import Ledger
+from serai.agent.freezing import Freezes
 from serai.agent.held import HeldOutputs, forget_held
 from serai.errors import Conflict
 from serai.kernel.ids import Digest
@@ -155,6 +156,7 @@ class Journal:
     Attributes:
         airlock: what waits for the steward, and what passed before.
         budgets: what runs take of the zone's privacy budgets.
+        freezes: what the zone's people have frozen.
 
     """
 
@@ -162,6 +164,7 @@ class Journal:
         self._engine = open_database(path, _METADATA)
         self.airlock = HeldOutputs(self._engine)
         self.budgets = Ledger(self._engine)
+        self.freezes = Freezes(self._engine)
 
     def word(self, topic: str, about: str, sign: Callable[[], bytes]) -> bytes:
         """The entry said on a topic: the journalled one, or a new one, journalled first.

@@ -15,7 +15,16 @@ from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting
 from serai.agent.airlock import sweep
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work, passage_of
+from serai.agent.gate import (
+    check_freeze,
+    let_counts_out,
+    let_release,
+    let_vector_out,
+    let_work,
+    may_metrics_out,
+    may_work,
+    passage_of,
+)
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -129,6 +138,7 @@ class Runner:
             if zone.member not in run.declines:
                 self._answer(run, view)
         elif self._is_bound(run, view):
+            check_freeze(zone, run, view)
             job = job_of(view.state.runs, run.id)
             assert job is not None
             self._advance(run, job, view)
@@ -188,6 +198,7 @@ class Runner:
                 self._upload(run, job, this, view)
         elif may_release(zone, this, view.witnessed_size):
             active = self._active[run.id]
+            let_release(zone, run, view, active.prepared, job.length)
             privacy_of(zone, run, view).charge(this)
             with active.watch.exchanging():
                 release(zone, job, this)

@@ -162,14 +162,15 @@ def check_min_subjects(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about so many subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects >= least else f"needs at least {least} subjects, the rows are about {facts.subjects}"
+    # Reasons stand in the log, and how many subjects there are is nowhere else said.
+    return None if facts.subjects >= least else f"needs at least {least} subjects, and the rows are about fewer"
 
 
 def check_max_subjects(most: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about no more subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects <= most else f"allows {most} subjects, the rows are about {facts.subjects}"
+    return None if facts.subjects <= most else f"allows {most} subjects, and the rows are about more"
 
 
 def check_hours(allowed: tuple[int, int], _facts: JobFacts, at: Instant) -> Reason:
