@@ -1,6 +1,7 @@
 """The airlock: what a policy has looked at waits in the zone, and nothing of it leaves before its steward has."""
 
 import stat
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from serai.charter.agreements import Term
 from serai.errors import Unavailable
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.keys import Role, key_id
+from serai.testing.faults import Crash, deadly
 
 FEATURES = {"features": "3"}
 MINUTE_MS = 60_000
@@ -211,3 +213,28 @@ def test_what_is_kept_of_a_run_is_forgotten_in_time(held):
     story.bloc.step_member("bern")
     assert copies(story) == []
     assert [one for one in queue(story).all() if one.run == run] == []
+
+
+def test_a_zone_that_is_killed_before_and_after_every_step_sends_what_was_released_and_nothing_else(running):
+    story, run = running
+    deaths = Counter()
+
+    def change(zone):
+        policy = (Term(name="airlock", value="always", clause="house 1"),)
+        settings = replace(zone.settings, policy=policy)
+        return deadly(replace(zone, settings=settings, vault=Vault(settings)), deaths)
+
+    story.bloc.deceive("bern", change)
+    for _ in range(1_000):
+        try:
+            story.bloc.settle()
+        except Crash as crash:
+            story.bloc.restart(crash.member)
+            continue
+        if story.final(run) is not None and "evaluation" in said(story):
+            break
+        decide(story, RELEASED)
+    assert {"hold", "let_pass"} <= {mark.split()[0] for mark in deaths}
+    assert [held.decision for held in queue(story).all()] == [RELEASED] * 4
+    assert all(set(this.summed) == set(story.bloc.members) for this in story.bloc.state.rounds.rounds.values())
+    assert copies(story) == []

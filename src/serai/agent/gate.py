@@ -128,7 +128,7 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     # Whoever allows metrics allows counts of one member: a demand for secure sums is about vectors.
     policies = select_terms(_policies(zone, run, view), lambda name: name != "secure_sum")
     rows = counts.get("n")
-    subjects = _subjects_behind(prepared, rows)
+    subjects = subjects_behind(prepared, rows)
     measured = Measured(output=Output.METRICS, rows=rows, length=len(counts), secure_sum=False, subjects=subjects)
     egress = Egress(
         at=view.state.now,
@@ -164,7 +164,7 @@ def _let_out(egress: Egress) -> None:
         raise Refused("egress-denied", f"nothing leaves this zone: {_listed(denials)}", denials[0].article)
 
 
-def _subjects_behind(prepared: Prepared, rows: int | None) -> int | None:
+def subjects_behind(prepared: Prepared, rows: int | None) -> int | None:
     """The fewest subjects that so many rows can be about: of the training or of the held-back rows; None of others."""
     if prepared.subjects is None:
         return None

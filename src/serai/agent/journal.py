@@ -36,6 +36,7 @@ from sqlalchemy import (
     select,
 )
 
+from serai.agent.book import UseBook
 from serai.agent.budget import Ledger
 from serai.agent.freezing import Freezes
 from serai.agent.held import HeldOutputs, forget_held
@@ -157,6 +158,7 @@ class Journal:
         airlock: what waits for the steward, and what passed before.
         budgets: what runs take of the zone's privacy budgets.
         freezes: what the zone's people have frozen.
+        uses: receipts of what left.
 
     """
 
@@ -165,6 +167,7 @@ class Journal:
         self.airlock = HeldOutputs(self._engine)
         self.budgets = Ledger(self._engine)
         self.freezes = Freezes(self._engine)
+        self.uses = UseBook(self._engine)
 
     def word(self, topic: str, about: str, sign: Callable[[], bytes]) -> bytes:
         """The entry said on a topic: the journalled one, or a new one, journalled first.

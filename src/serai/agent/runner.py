@@ -24,6 +24,7 @@ from serai.agent.gate import (
     may_metrics_out,
     may_work,
     passage_of,
+    subjects_behind,
 )
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
@@ -40,6 +41,7 @@ from serai.agent.rounds import (
     send_upload,
 )
 from serai.agent.step import take_step
+from serai.agent.uses import Account
 from serai.agent.zone import Zone
 from serai.aggregation.job import Job
 from serai.aggregation.state import (
@@ -199,7 +201,8 @@ class Runner:
         elif may_release(zone, this, view.witnessed_size):
             active = self._active[run.id]
             let_release(zone, run, view, active.prepared, job.length)
-            privacy_of(zone, run, view).charge(this)
+            cost = privacy_of(zone, run, view).charge(this)
+            Account(zone, run, view, active.prepared).write_unmasking(this, cost)
             with active.watch.exchanging():
                 release(zone, job, this)
             with active.watch.exchanging():
@@ -223,8 +226,9 @@ class Runner:
             # A grant may have ended since it was made.
             let_vector_out(zone, run, view, active.prepared, (job.length, job.length))
             passage_of(zone, run, view).check_seen(this)
-        if job.threshold:
-            privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
+        # Once it is dealt, others can release for this member.
+        cost = privacy_of(zone, run, view).charge(this) if job.threshold else None
+        Account(zone, run, view, active.prepared).write_vector(this, upload, figures, cost)
         with active.watch.exchanging():
             index = send_upload(zone, this, upload, send_deal(zone, job, this), figures)
         active.sent = (this.id, index)
@@ -390,6 +394,8 @@ class Runner:
             passage.pass_counts(active.digest, counts)
         else:
             let_counts_out(zone, run, view, active.prepared, counts)
+        subjects = subjects_behind(active.prepared, counts.get("n"))
+        Account(zone, run, view, active.prepared).write_counts(active.digest, counts, subjects)
         body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
         zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
 

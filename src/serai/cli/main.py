@@ -54,7 +54,7 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         }
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")}
         | {verb: f"serai.cli.verbs.freezes:{verb}" for verb in ("freeze", "thaw", "frozen")}
-        | {"airlock": "serai.cli.verbs.airlock:airlock"},
+        | {"airlock": "serai.cli.verbs.airlock:airlock", "uses": "serai.cli.verbs.uses:uses"},
         "Make and run a member's own zone, where its data stays.",
     ),
     "policy": (
