@@ -56,10 +56,11 @@ from serai.aggregation.state import (
 )
 from serai.analytics.metrics import held_back_loss
 from serai.analytics.statements import Evaluation
+from serai.charter.state import parties_of
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest
 from serai.state import Jobs
-from serai.training.state import Run, job_of
+from serai.training.state import Run, is_frozen, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 from serai.zones.guard import Decision
@@ -137,7 +138,8 @@ class Runner:
         if run.cancelled or divergence(view.state.rounds, run.id):
             self._let_go(run.id)
         elif zone.member not in run.keys:
-            if zone.member not in run.declines:
+            parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
+            if zone.member not in run.declines and not is_frozen(run, parties):
                 self._answer(run, view)
         elif self._is_bound(run, view):
             check_freeze(zone, run, view)

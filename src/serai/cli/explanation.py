@@ -47,7 +47,7 @@ from serai.programme.statements import (
     ProjectOpen,
 )
 from serai.state import Jobs, State
-from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.statements import RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
 from serai.zones.freezes import find_freezes
 from serai.zones.policy import agreement_source
 from serai.zones.state import find_grant, is_offer_open
@@ -217,6 +217,8 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
                 yield f"declined by {member}", f"which says: {words}"
     for member, said in sorted(state.zones.deletions.get(id_, Map()).items()):
         yield f"deleted by {member}", f"what it derived from the data, entry {said.index}"
+    for member, frozen in sorted(run.freezes.items()):
+        yield f"frozen by {member}", f"entry {frozen.at.index}: {frozen.reason}"
     if run.cancelled:
         yield "cancelled", f"by {run.cancelled.member}, entry {run.cancelled.at.index}: {run.cancelled.reason}"
     job = Jobs(state, state.now).get(id_)
@@ -329,6 +331,8 @@ _ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
     RunPlan: _of_run,
     RunJoin: _of_run,
     RunDecline: _of_run,
+    RunFreeze: _of_run,
+    RunThaw: _of_run,
     RunCancel: _of_run,
     RoundOpen: _of_round,
     RoundUpload: _of_round,

@@ -81,3 +81,15 @@ def test_explain_tells_what_holds_a_run_here_and_nowhere_else(desk):
     assert "guard 17" not in desk.told("lima", "explain", run[:12])
     bloc.settle()
     assert "declined by bern" in desk.told("lima", "explain", run[:12])
+
+
+def test_a_run_is_frozen_for_all_and_thawed_by_whom_it_was_frozen(desk):
+    bloc = desk.bloc
+    run = bloc.train(bloc.agree(), "newton", 1, {"features": "1"})
+    told = desk.json("lima", "zone", "freeze", "--run", run[:12], "--for-all", "--reason", "an incident")
+    assert told["held_by"] == ["lima"]
+    assert "an incident" in desk.told("oslo", "explain", run[:12])
+    assert "lima freezes run" in desk.told("oslo", "log")
+    assert "does not hold run" in desk.refused("oslo", "zone", "thaw", "--run", run[:12], "--for-all")
+    assert "leave --for-all out" in desk.refused("oslo", "zone", "thaw", "--member", "lima", "--for-all")
+    assert "Nobody holds run" in desk.told("lima", "zone", "thaw", "--run", run[:12], "--for-all")

@@ -14,9 +14,13 @@ import click
 from serai.agent.journal import open_journal
 from serai.agent.settings import ZoneSettings, load_settings
 from serai.agent.vault import Vault
-from serai.cli.output import emit, emit_table, home_option, json_option, printable, with_dates
-from serai.client.find import MIN_PREFIX
+from serai.cli.output import emit, emit_table, home_option, json_option, printable, short, with_dates
+from serai.client.find import MIN_PREFIX, find_id
+from serai.client.voice import open_session, say
 from serai.errors import Malformed, Misconfigured
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Role
+from serai.training.statements import RunFreeze, RunThaw
 from serai.zones.freezes import Freeze, Frozen
 
 Command = Callable[..., None]
@@ -46,13 +50,22 @@ def _things(command: Command) -> Command:
     return named
 
 
+_for_all = click.option(
+    "--for-all", is_flag=True, help="A run, in the log: for every member, until each has thawed its own."
+)
+
+
 @click.command()
 @home_option
 @_things
 @click.option("--reason", required=True, help="Why; the log quotes it where a run is declined for it.")
+@_for_all
 @json_option
-def freeze(*, home: Path, what: Frozen, name: str, reason: str, as_json: bool) -> None:
+def freeze(*, home: Path, what: Frozen, name: str, reason: str, for_all: bool, as_json: bool) -> None:
     """Let nothing of a run, dataset, agreement or member work here or leave, from now until it is thawed."""
+    if for_all:
+        _say(home, what, name, lambda run: RunFreeze(plan=run, reason=reason), as_json=as_json)
+        return
     settings = load_settings(home)
     made = Freeze(
         id=0,
@@ -72,9 +85,13 @@ def freeze(*, home: Path, what: Frozen, name: str, reason: str, as_json: bool) -
 @click.command()
 @home_option
 @_things
+@_for_all
 @json_option
-def thaw(*, home: Path, what: Frozen, name: str, as_json: bool) -> None:
+def thaw(*, home: Path, what: Frozen, name: str, for_all: bool, as_json: bool) -> None:
     """End a freeze; runs that it held go on where they are, if their rounds have not ended."""
+    if for_all:
+        _say(home, what, name, lambda run: RunThaw(plan=run), as_json=as_json)
+        return
     with closing(open_journal(load_settings(home).home)) as journal:
         journal.freezes.thaw(what, name, getpass.getuser(), time.time_ns() // 1_000_000)
     emit({"what": what.value, "name": name, "frozen": False}, f"{what} {name} is thawed.", as_json=as_json)
@@ -90,6 +107,19 @@ def frozen(home: Path, *, is_all: bool, as_json: bool) -> None:
         found = [item for item in journal.freezes.all() if is_all or not item.thawed_ms]
     rows = [_row(item) if not as_json else {**asdict(item), "what": item.what.value} for item in found]
     emit_table(rows, ("what", "name", "since", "by", "thawed", "reason"), as_json=as_json)
+
+
+def _say(home: Path, what: Frozen, name: str, body: Callable[[Digest], RunFreeze | RunThaw], *, as_json: bool) -> None:
+    if what is not Frozen.RUN:
+        raise Misconfigured("freeze-for-all", f"only a run is frozen for all, not a {what}; leave --for-all out")
+    session = open_session(home)
+    run = find_id(session.state().runs.plans, name, "run")
+    said = say(session, body(run), Role.STEWARD)
+    holders = sorted(said.state.runs.plans[run].freezes)
+    text = f"Entry {said.index}. " + (
+        f"Run {short(run)} is held by {', '.join(holders)}." if holders else f"Nobody holds run {short(run)}."
+    )
+    emit({"run": run, "entry": said.index, "held_by": holders}, text, as_json=as_json)
 
 
 def _checked(settings: ZoneSettings, what: Frozen, name: str) -> str:
