@@ -18,7 +18,7 @@ from serai.errors import Refused
 from serai.kernel.verdict import Denied
 from serai.training.state import Run
 from serai.zones.admission import data_facts, effective_policies
-from serai.zones.airlock import airlock_of
+from serai.zones.airlock import Airlock, airlock_of
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
@@ -143,12 +143,15 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
 
 
 def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> bool:
-    """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, under no privacy budget.
+    """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, with no look at it.
+
+    It may not under a privacy budget, nor where a steward looks at everything.
 
     Figures of a contribution, and the bit of an objection, are held back rather than the vector or the
     result that they would go with.
     """
-    if "metrics" not in run.plan.outputs or limits_of(_policies(zone, run, view)):
+    policies = _policies(zone, run, view)
+    if "metrics" not in run.plan.outputs or limits_of(policies) or airlock_of(policies) is Airlock.ALWAYS:
         return False
     try:
         let_counts_out(zone, run, view, prepared, counts)
