@@ -169,6 +169,16 @@ class ColumnNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextNote:
+    """What the steward says about a dataset in one more language; ``columns`` by their names."""
+
+    title: str
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSettings:
     """One table or text that the zone may work on, and how it is read.
 
@@ -182,6 +192,12 @@ class DatasetSettings:
         jurisdiction: where the data lies; the zone's own where empty.
         terms: what the steward offers it for.
         subject: the column that tells whom a row is about, such as a patient's number; no recipe sees it.
+        language: BCP 47 tag of title, description and columns.
+        keywords: words to find it by, in that language.
+        texts: the same in other languages, by BCP 47 tag.
+        creator: who made the data, where that is not the member.
+        contact: where to ask for an agreement, as ``https:`` or ``mailto:``.
+        license: SPDX identifier or ``https:`` address, where the data have a licence.
 
     """
 
@@ -200,6 +216,12 @@ class DatasetSettings:
     columns: Mapping[str, ColumnNote] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
     subject: str = ""
+    language: str = ""
+    keywords: tuple[str, ...] = ()
+    texts: Mapping[str, TextNote] = field(default_factory=dict)
+    creator: str = ""
+    contact: str = ""
+    license: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not be read as a table.

@@ -1,16 +1,18 @@
 """Offers and grants of a member's datasets, from what ``zone.toml`` says of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serai.agent.session import Session
-from serai.agent.settings import DatasetSettings
+from serai.agent.settings import DatasetSettings, TextNote
 from serai.agent.vault import Vault
 from serai.charter.agreements import Term
 from serai.client.find import find_id
 from serai.client.voice import Spoken, say
-from serai.errors import Malformed
+from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
+from serai.zones.descriptions import UNDETERMINED, About, ColumnText, Text, find_fault
 from serai.zones.statements import Column, Grant, GrantRevoke, Offer, OfferWithdraw
 
 
@@ -19,6 +21,7 @@ def offer(session: Session, dataset: str) -> Spoken:
 
     Raises:
         Missing, Misconfigured, Malformed: as ``Vault.load``.
+        Misconfigured: what it says about the dataset could not stand in a catalog.
         Refused: the log's rules do not let this member offer it.
 
     """
@@ -32,7 +35,11 @@ def offer(session: Session, dataset: str) -> Spoken:
         columns=_columns(settings),
         jurisdiction=settings.jurisdiction or session.settings.jurisdiction,
         terms=settings.terms,
+        about=_about(settings),
     )
+    names = [column.name for column in body.columns]
+    if body.about is not None and (fault := find_fault(body.about, names)) is not None:
+        raise Misconfigured("settings-value", f"datasets.{dataset}: {fault}")
     return say(session, body, Role.STEWARD)
 
 
@@ -82,6 +89,26 @@ def _columns(settings: DatasetSettings) -> tuple[Column, ...]:
         )
         for name in settings.used_columns
     )
+
+
+def _about(settings: DatasetSettings) -> About | None:
+    """What catalogs ask for; None if the settings say nothing of it."""
+    about = About(
+        language=settings.language,
+        keywords=settings.keywords,
+        texts={tag: _text(note) for tag, note in settings.texts.items()},
+        creator=settings.creator,
+        contact=settings.contact,
+        license=settings.license,
+    )
+    if about == About(language=""):
+        return None
+    return about if about.language else replace(about, language=UNDETERMINED)
+
+
+def _text(note: TextNote) -> Text:
+    columns = tuple(ColumnText(name=name, description=text) for name, text in note.columns.items())
+    return Text(title=note.title, description=note.description, keywords=note.keywords, columns=columns)
 
 
 def _term(text: str) -> Term:
