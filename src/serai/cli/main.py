@@ -55,6 +55,14 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
+    "catalog": (
+        {
+            "list": "serai.cli.verbs.catalog:list_",
+            "search": "serai.cli.verbs.catalog:search_",
+            **{verb: f"serai.cli.verbs.catalog:{verb}" for verb in ("show", "export")},
+        },
+        "See and search what members offer, and write it for other catalogs.",
+    ),
     "policy": (
         {verb: f"serai.cli.verbs.policy:{verb}" for verb in ("show", "test", "template")},
         "See what a zone's policy adds up to, and test it against example jobs.",
