@@ -30,6 +30,7 @@ term                    left operand                operator      right operand
 ``embargo_until_ms``    ``odrl:dateTime``           ``gteq``      moment
 ``release_approvals``   ``serai:releaseApprovals``  ``gteq``      number
 ``compute_cap_s``       ``serai:computeSeconds``    ``lt``        number
+``airlock``             ``serai:airlock``           ``eq``        which outputs a steward looks at
 ======================  ==========================  ============  ==============================
 """
 
@@ -276,5 +277,6 @@ _FORMS: Final[Mapping[str, _Form]] = {
     "embargo_until_ms": _Form("odrl:dateTime", "odrl:gteq", _moment_of, _read_moment),
     "release_approvals": _numbers("serai:releaseApprovals", "odrl:gteq"),
     "compute_cap_s": _numbers("serai:computeSeconds", "odrl:lt"),
+    "airlock": _Form("serai:airlock", "odrl:eq", _same, _text),
 }
 _BY_OPERANDS: Final = {(form.operand, form.operator): (name, form) for name, form in _FORMS.items()}

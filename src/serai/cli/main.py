@@ -88,6 +88,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "vote": "serai.cli.verbs.decide:vote",
     "sign": "serai.cli.verbs.decide:sign",
     "withdraw": "serai.cli.verbs.decide:withdraw",
+    "review": "serai.cli.verbs.decide:review",
     "approve": "serai.cli.verbs.decide:approve",
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",

@@ -31,6 +31,7 @@ SINGLE = {
         st.sampled_from(["3", "0.25", "1e3", "7/3"]),
         st.sampled_from(["1e-5", "1/7"]),
     ),
+    "airlock": st.sampled_from(["first", "unusual", "always"]),
     "hours": st.sampled_from(["22-06", "00-24", "08-18"]),
     **dict.fromkeys(("purpose", "recipients", "residency", "output_to", "transfer_basis"), CODES),
 }
