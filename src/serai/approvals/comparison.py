@@ -26,7 +26,8 @@ class Comparison:
         plan: fields of the plan.
         params: settings of the program.
         inputs: models that it starts from.
-        participants: members that joined, went, or take part with other data.
+        participants: members that came, went, or take part with other data.
+        parties: members that came to the agreement or left it, and with it what the run makes.
         terms: terms that bind.
 
     """
@@ -37,12 +38,14 @@ class Comparison:
     params: tuple[Change, ...]
     inputs: tuple[Change, ...]
     participants: tuple[Change, ...]
+    parties: tuple[Change, ...]
     terms: tuple[Change, ...]
 
     @property
     def is_same(self) -> bool:
         """Whether nothing differs."""
-        return not (self.code or self.plan or self.params or self.inputs or self.participants or self.terms)
+        parts = (self.code, self.plan, self.params, self.inputs, self.participants, self.parties, self.terms)
+        return not any(parts)
 
 
 def find_earlier(approved: Iterable[Approved], subject: Subject) -> Approved | None:
@@ -77,6 +80,7 @@ def compare(
         params=_changes(old.plan.params if old else {}, subject.plan.params),
         inputs=_changes(old.plan.inputs if old else {}, subject.plan.inputs),
         participants=_changes(old.plan.offers if old else {}, subject.plan.offers),
+        parties=_changes(_members(old), _members(subject)),
         terms=compare_policies(old.policies if old else (), subject.policies),
     )
 
@@ -88,6 +92,10 @@ def _fields(subject: Subject | None) -> Mapping[str, str]:
     assert isinstance(plan, Mapping)
     kept = {"retention_days": subject.retention_days} if subject.retention_days is not None else {}
     return {name: _worded(value) for name, value in {**plan, **kept}.items() if name not in _ELSEWHERE}
+
+
+def _members(subject: Subject | None) -> Mapping[str, str]:
+    return {} if subject is None else {member: member for member in subject.parties}
 
 
 def _worded(value: Json) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serai.kernel.ids import Digest
+from serai.kernel.ids import Digest, MemberId
 from serai.training.statements import RunPlan
 from serai.zones.admission import Budget
 from serai.zones.policy import Policy
@@ -18,6 +18,7 @@ class Subject:
         plan: its plan.
         policies: everything that binds the run in this zone.
         files: digests of the program's source, by file or by module.
+        parties: members that the agreement binds, which receive what the run makes.
         retention_days: days after the run by which this zone deletes what it derived; None keeps it.
 
     """
@@ -26,6 +27,7 @@ class Subject:
     plan: RunPlan
     policies: tuple[Policy, ...]
     files: Mapping[str, Digest]
+    parties: tuple[MemberId, ...]
     retention_days: int | None = None
 
 

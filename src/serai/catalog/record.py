@@ -1,6 +1,6 @@
 """The record of an offered dataset: what stands in the log about it, from which every other form is made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -128,14 +128,22 @@ class CatalogRecord:
 
 def records_of(state: State) -> tuple[CatalogRecord, ...]:
     """Every dataset that is offered now, by member and then as they were offered."""
-    found = (record_of(state, offer) for offer in state.zones.offers.values())
+    granted: dict[Digest, list[Digest]] = {}
+    for offer, agreement in state.zones.latest:
+        granted.setdefault(offer, []).append(agreement)
+    found = (_record(state, offer, granted.get(offer.id, ())) for offer in state.zones.offers.values())
     return tuple(sorted((record for record in found if record.is_open), key=lambda one: (one.member, one.at.index)))
 
 
 def record_of(state: State, offer: OfferRecord) -> CatalogRecord:
     """The record of an offer, as the log stands."""
+    return _record(state, offer, [agreement for of, agreement in state.zones.latest if of == offer.id])
+
+
+def _record(state: State, offer: OfferRecord, agreements: Iterable[Digest]) -> CatalogRecord:
     assert state.charter.genesis is not None, "an offer is judged against a charter"
     about = offer.body.about or About(language=UNDETERMINED)
+    grants = (find_grant(state.zones, offer.id, agreement, state.now) for agreement in sorted(agreements))
     return CatalogRecord(
         genesis=state.charter.genesis,
         id=offer.id,
@@ -146,20 +154,13 @@ def record_of(state: State, offer: OfferRecord) -> CatalogRecord:
         offer=offer.body,
         about=about,
         texts={about.language: _own_text(offer.body, about), **about.texts},
-        uses=tuple(_uses(state, offer)),
+        uses=tuple(_use(state, offer, grant) for grant in grants if grant is not None),
     )
 
 
 def _own_text(offer: Offer, about: About) -> Text:
     columns = tuple(ColumnText(name=column.name, description=column.description) for column in offer.columns)
     return Text(title=offer.title, description=offer.description, keywords=about.keywords, columns=columns)
-
-
-def _uses(state: State, offer: OfferRecord) -> Iterator[Use]:
-    for (offer_id, agreement), _ in sorted(state.zones.latest.items()):
-        grant = find_grant(state.zones, offer_id, agreement, state.now) if offer_id == offer.id else None
-        if grant is not None:
-            yield _use(state, offer, grant)
 
 
 def _use(state: State, offer: OfferRecord, grant: GrantRecord) -> Use:

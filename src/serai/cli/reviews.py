@@ -71,7 +71,7 @@ def as_json(looked: Review) -> dict[str, Any]:
         ],
         **{
             name: [to_json(change) for change in getattr(comparison, name)]
-            for name in ("plan", "params", "inputs", "participants", "terms")
+            for name in ("plan", "params", "inputs", "participants", "parties", "terms")
         },
         "policies": [to_json(policy) for policy in looked.subject.policies],
         "cost": None if looked.cost is None else _cost_json(looked.cost),
@@ -94,6 +94,7 @@ def _lines(state: State, looked: Review, *, with_source: bool) -> Iterator[str]:
         yield from _section("Settings of the program, differences", comparison.params)
         yield from _section("Inputs, differences", comparison.inputs)
     yield from _section("Participants", [_offered(state, change) for change in comparison.participants])
+    yield from _section("Parties of the agreement, which receive what the run makes", comparison.parties)
     yield from _terms(looked)
     yield from _cost(looked)
 
@@ -145,6 +146,8 @@ def _section(title: str, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def _change(change: Change) -> str:
+    if change.name in {change.before, change.after}:
+        return change.name
     if change.before and change.after:
         return f"{change.name}: {change.after} (was {change.before})"
     return f"{change.name}: {change.after or change.before}"

@@ -25,6 +25,7 @@ from serai.agent.vault import Vault
 from serai.agent.zone import Zone
 from serai.approvals.comparison import Comparison, compare, find_earlier
 from serai.approvals.subject import Approved, Cost, Experience, Subject
+from serai.charter.state import parties_of
 from serai.errors import Malformed, SeraiError, Unverified
 from serai.kernel.canonical import decode
 from serai.kernel.ids import Digest, MemberId, digest_of
@@ -90,6 +91,7 @@ def review(session: Session, run: Digest) -> Review:
             plan=found.plan,
             policies=_policies(zone, found, view.state),
             files=files,
+            parties=tuple(sorted(parties_of(view.state.charter, found.plan.agreement, view.state.now))),
             retention_days=zone.settings.retention_days,
         )
         cost = _cost(zone, found, view, subject.policies) if zone.member in found.plan.offers else None

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from serai.agent.figures import record
 from serai.charter.agreements import Term
+from serai.charter.statements import AgreementSign
 from serai.cli.main import main
 from serai.kernel.ids import MemberId, digest_of
 from serai.kernel.keys import Role
@@ -116,6 +117,14 @@ def test_terms_and_participants_that_changed_are_told_in_words(agreed):
     assert "- oslo: oslo's rows, 8 rows, " in told
     assert "+ retention_days: 9" in told
     assert "this zone deletes it after 9 days" in told
+
+
+def test_who_came_to_the_agreement_is_told_for_it_receives_what_the_run_makes(desk):
+    agreement = desk.bloc.agree(parties=("bern", "lima"))
+    desk.told("bern", "approve", desk.bloc.train(agreement, "newton", 2, PARAMS))
+    desk.bloc.say("oslo", AgreementSign(agreement=agreement))
+    told = desk.told("bern", "review", desk.bloc.train(agreement, "newton", 2, PARAMS))
+    assert "Parties of the agreement, which receive what the run makes\n  + oslo\n" in told
 
 
 def test_figures_of_earlier_runs_say_what_the_next_one_takes(agreed):
