@@ -20,7 +20,7 @@ from serai.recipes.trees.edges import count_cells, cut_cells, edges_between, edg
 from serai.recipes.trees.forest import Forest, forest_of
 from serai.recipes.trees.growth import Growth, grow
 from serai.recipes.trees.histograms import histograms, summed_rows
-from serai.recipes.trees.layout import Array, read_layout
+from serai.recipes.trees.layout import MAX_VALUES, Array, read_layout
 from serai.recipes.trees.losses import read_loss
 from serai.recipes.trees.progress import Progress, progress_of, without_progress
 from serai.training.methods import Context, Data, Vector, classification_counts
@@ -64,7 +64,7 @@ class Boosting:
             penalty=float(settings.number("l2_regularization", "0", Fraction(0), Fraction(10**9))),
             least_rows=settings.integer("min_samples_leaf", 20, 1, 10**9),
         )
-        self._trees = settings.integer("max_iter", 50, 1, 10_000)
+        self._trees = settings.integer("max_iter", 50, 1, MAX_VALUES >> self._layout.depth)
         self._rows = settings.integer("rows", 2**20, 1, 2**40)
         edge_rounds = settings.integer("edge_rounds", 4, 1, 100)
         settings.finish()

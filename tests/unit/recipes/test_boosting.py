@@ -247,6 +247,7 @@ def test_the_joint_model_is_as_good_as_scikit_learns_on_pooled_rows_and_better_t
         ({"max_bins": "8,"}, "max_bins"),
         ({"max_bins": "255", "max_depth": "16"}, "lower max_depth or max_bins"),
         ({"max_iter": "0"}, "max_iter"),
+        ({"max_iter": str(2**19 + 1)}, "max_iter from 1 to 524288"),
         ({"learning_rate": "0"}, "learning_rate"),
         ({"min_samples_leaf": "0"}, "min_samples_leaf"),
         ({"loss": "hinge"}, "log_loss, squared_error"),
@@ -316,6 +317,7 @@ BENT_IN_THE_MAKING = [
     (lambda model: {**model, "grow/rows": model["grow/rows"][:1]}, "grow/rows"),
     (lambda model: {**model, "grow/level": np.array([3])}, "level of 0 to 2"),
     (lambda model: {**model, "grow/level": np.array([-1])}, "level of 0 to 2"),
+    (lambda model: {**model, "grow/cells": model["grow/cells"][:, ::-1]}, "cells to rise"),
     (lambda model: {**model, "edges": model["edges"][::-1].copy()}, "edges to rise"),
     (lambda model: {**model, "edges": model["edges"] * np.nan}, "edges to rise"),
     (lambda model: {**model, "edges": model["edges"][1:]}, "the same bins"),
@@ -350,6 +352,7 @@ def test_from_a_bent_model_no_round_begins_or_ends(halfway, bend, words):
         lambda model: {**model, "edges": np.sort(model["edges"])},
         lambda model: {**model, "edges": -model["edges"]},
         lambda model: {**model, "edges": np.zeros(64)},
+        lambda model: {**model, "edges": np.where(np.arange(64) == 5, np.inf, model["edges"])},
     ],
 )
 def test_edges_that_are_none_are_not_taken_over(halfway, bend):

@@ -31,19 +31,19 @@ Keys: TypeAlias = npt.NDArray[np.int64]
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _SMALLEST, _LARGEST = 2.0**-16, 2.0**32  # between them the first cells are narrow: few features are of other sizes
-_MANTISSA_AND_EXPONENT: Final = np.int64(2**63 - 1)
+_ALL_BUT_SIGN: Final = np.int64(2**63 - 1)
 
 
 def keys_of(values: Array) -> Keys:
     """Finite numbers as integers in the same order, an array of the same shape; both zeros have key 0."""
     bits = (values + 0.0).view(np.int64)
-    turned: Keys = bits ^ ((bits >> 63) & _MANTISSA_AND_EXPONENT)
+    turned: Keys = bits ^ ((bits >> 63) & _ALL_BUT_SIGN)
     return turned
 
 
 def values_of(keys: Keys) -> Array:
     """The numbers of keys."""
-    return (keys ^ ((keys >> 63) & _MANTISSA_AND_EXPONENT)).view(np.float64)
+    return (keys ^ ((keys >> 63) & _ALL_BUT_SIGN)).view(np.float64)
 
 
 def first_cells(cells: int) -> Keys:
@@ -71,7 +71,7 @@ def cut_cells(bounds: Keys, counts: Keys) -> Keys:
     """
     cells = len(counts)
     empty = counts == 0
-    first = np.flatnonzero(~np.concatenate(([False], empty[1:] & empty[:-1])))
+    first = np.flatnonzero(~np.concatenate(([False], empty[1:] & empty[:-1])))  # of each run of empty cells one is left
     lows, held = bounds[first], np.add.reduceat(counts, first)
     highs = np.append(lows[1:], bounds[-1])
     heavy = held * cells > held.sum()
@@ -102,11 +102,11 @@ def edges_between(bounds: Keys, counts: Keys, bins: int) -> Array:
         below = np.cumsum(counts[held])
         wanted = np.arange(1, bins) * below[-1]
         cuts = np.unique(np.searchsorted(below * bins, wanted))
-        cuts = cuts[cuts < len(held) - 1]
+        cuts = cuts[cuts < len(held) - 1]  # nothing lies above the last cell that holds a row
     else:
         cuts = np.arange(len(held) - 1)
     left, right = values_of(bounds[held[cuts] + 1] - 1), values_of(bounds[held[cuts + 1]])
-    middle = left / 2 + right / 2
+    middle = left / 2 + right / 2  # of the sum itself half could be infinite
     found = np.unique(np.where(middle < right, middle, left))
     edges[: len(found)] = found
     return edges
@@ -124,7 +124,7 @@ def edges_of(model: Model, layout: Layout) -> Array:
         raise Malformed("recipe-model", "boosting: expected edges of a model with the same bins")
     ends = layout.starts + np.array(layout.bins) - 1
     is_last = np.isin(np.arange(layout.columns), ends)
-    is_rising = (edges[1:] > edges[:-1]) | (edges[:-1] == np.inf) | is_last[:-1]
+    is_rising = (edges[1:] > edges[:-1]) | (edges[1:] == np.inf) | is_last[:-1]
     if not (is_rising.all() and (edges[is_last] == np.inf).all() and (edges > -np.inf).all()):
         raise Malformed("recipe-model", "boosting: expected each feature's edges to rise, the last one infinite")
     return edges.astype(np.float64)

@@ -10,7 +10,7 @@ from serai.errors import Malformed
 from serai.recipes.parameters import Parameters
 
 MAX_VALUES: Final = 2**22
-"""Values of a vector; to choose splits from so many takes half a gigabyte."""
+"""Values of a vector, or leaves of all trees; to choose splits from so many takes half a gigabyte."""
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]

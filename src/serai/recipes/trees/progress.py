@@ -69,7 +69,7 @@ def progress_of(model: Model, layout: Layout) -> Progress:
     """The progress in a model whose trees are not all grown.
 
     Raises:
-        Malformed: an array is missing or has another form.
+        Malformed: an array is missing, has another form, or holds no progress.
 
     """
     begun = Progress.begun(layout).arrays
@@ -82,6 +82,8 @@ def progress_of(model: Model, layout: Layout) -> Progress:
     progress = Progress(**{name.removeprefix(_PREFIX): model[name] for name in begun})
     if not 0 <= progress.level[0] < layout.depth:
         raise Malformed("recipe-model", f"boosting: expected a level of 0 to {layout.depth - 1}")
+    if (progress.cells[:, 1:] < progress.cells[:, :-1]).any():
+        raise Malformed("recipe-model", "boosting: expected the bounds of each feature's cells to rise")
     return progress
 
 
