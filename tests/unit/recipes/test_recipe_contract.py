@@ -162,6 +162,16 @@ def test_each_recipe_is_pinned_by_its_own_digest():
     assert digests == {name: code_digest(name) for name in RECIPES}
 
 
+def test_a_changed_part_of_boosting_changes_its_digest_and_no_other():
+    for part in ("edges", "forest", "growth", "histograms", "layout", "losses", "progress"):
+
+        def changed(module, part=part):
+            return source_of(module) + b"#" * (module == f"serai.recipes.trees.{part}")
+
+        assert code_digest("boosting", changed) != code_digest("boosting")
+        assert code_digest("newton", changed) == code_digest("newton")
+
+
 def test_a_changed_outer_optimizer_changes_the_digest_of_the_recipe_that_uses_it():
     def changed(module):
         return source_of(module) + b"#" * (module == "serai.training.outer")
