@@ -62,3 +62,22 @@ def test_however_rows_are_split_among_members_the_trees_are_those_of_all_rows(da
     assert digest_model(joint) == digest_model(pooled)
     assert pooled["trees"].tolist() == [2]
     assert np.isfinite(recipe.scores(pooled, x)).all()
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    loss=st.sampled_from(["log_loss", "squared_error"]),
+    reach=st.sampled_from([1, 100, 2**17]),
+    lowest=st.sampled_from([-1, 0]),
+)
+def test_whatever_a_member_makes_up_the_sum_leaves_trees_that_answer(seed, loss, reach, lowest):
+    params = {"features": "2", "loss": loss, "max_iter": "2", "max_depth": "3", "max_bins": "3", "rows": "64"}
+    recipe = build("boosting", {**params, "min_samples_leaf": "1"}, {})
+    generator = np.random.default_rng(seed)
+    model = recipe.initial()
+    for _ in range(recipe.rounds + 6):
+        total = generator.integers(lowest * reach, reach, recipe.length, endpoint=True).astype(float)
+        total[0] = max(1, total[0])
+        model = recipe.combine(model, total, MEMBERS)
+        assert np.isfinite(recipe.scores(model, generator.normal(size=(20, 2)))).all()

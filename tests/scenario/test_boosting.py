@@ -23,9 +23,9 @@ ROUND_MS = 60_000
 SECOND_MS = 1_000
 
 
-def simulated(story, *members_of_rounds):
+def simulated(story, *members_of_rounds, params=PARAMS):
     """The digest of the model that these members' vectors add up to, without zones, log or masks."""
-    recipe = build("boosting", PARAMS, {})
+    recipe = build("boosting", params, {})
     model = recipe.initial()
     for number, members in enumerate(members_of_rounds):
         vectors = (
@@ -52,17 +52,17 @@ def test_a_run_of_masked_sums_makes_the_trees_of_all_rows(agreed):
 
 def test_a_member_killed_before_and_after_every_step_it_takes_changes_nothing(agreed):
     story, agreement = agreed
-    bloc, deaths = story.bloc, Counter()
+    bloc, deaths, few = story.bloc, Counter(), {**PARAMS, "edge_rounds": "1", "max_depth": "1"}
     bloc.deceive("lima", lambda zone: deadly(zone, deaths))
-    run = bloc.train(agreement, "boosting", ROUNDS, PARAMS)
+    run = bloc.train(agreement, "boosting", 3, few)
     for _ in range(1_000):
         try:
             bloc.settle()
             break
         except Crash as crash:
             bloc.restart(crash.member)
-    assert sum(deaths.values()) > 2 * ROUNDS
-    assert story.final(run) == simulated(story, *[sorted(bloc.members)] * ROUNDS)
+    assert sum(deaths.values()) > 2 * 3
+    assert story.final(run) == simulated(story, *[sorted(bloc.members)] * 3, params=few)
 
 
 @pytest.mark.parametrize(("lost_in", "trees"), [(3, 1), (4, 2)], ids=["within a tree", "at its root"])

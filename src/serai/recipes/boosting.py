@@ -180,7 +180,8 @@ class Boosting:
         opened = progress.opened + 1
         cells = progress.cells
         if self._edges is None:
-            counts = sums[2 : 2 + progress.cell_count].astype(np.int64).reshape(len(cells), -1)
+            counted = np.maximum(sums[2 : 2 + progress.cell_count], 0)  # below 0 only where a member made it up
+            counts = counted.astype(np.int64).reshape(len(cells), -1)
             if opened[0] < self._opening:
                 cells = np.stack([cut_cells(*feature) for feature in zip(cells, counts, strict=True)])
             else:

@@ -3,7 +3,7 @@
 Theory of operation
     The bits of a float64, read as an integer, are in the order of the numbers
     (those of negative numbers once they are turned round). So all numbers lie on
-    one axis of 2^64 keys, on which a cell spans about as many powers of two
+    one axis of some 2^64 keys, on which a cell spans about as many powers of two
     wherever it is, and nobody has to say beforehand how large values may be. Each
     feature has so many cells. Everybody's rows are counted in them; then cells
     that hold more than an even share of the rows are cut, in proportion to
@@ -29,8 +29,8 @@ from serai.training.tensors import Model
 
 Keys: TypeAlias = npt.NDArray[np.int64]
 
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _SMALLEST, _LARGEST = 2.0**-16, 2.0**32  # between them the first cells are narrow: few features are of other sizes
+_MOST: Final = float(np.finfo(np.float64).max)
 _ALL_BUT_SIGN: Final = np.int64(2**63 - 1)
 
 
@@ -47,12 +47,12 @@ def values_of(keys: Keys) -> Array:
 
 
 def first_cells(cells: int) -> Keys:
-    """Cells over all numbers, ``(cells + 1,)``: cell j has the keys from bound j to below bound j + 1."""
-    low, high = (int(key) for key in keys_of(np.array([_SMALLEST, _LARGEST])))
+    """Cells over all finite numbers, ``(cells + 1,)``: cell j has the keys from bound j to below bound j + 1."""
+    least, low, high, infinite = (int(key) for key in keys_of(np.array([-_MOST, _SMALLEST, _LARGEST, np.inf])))
     half = (cells - 1) // 2
     above = [low + (high - low) * place // (half - 1) for place in range(half)]
-    bounds = [_LOWEST, *(-key for key in reversed(above)), *above]
-    return np.array(bounds + [_HIGHEST] * (cells + 1 - len(bounds)), np.int64)
+    bounds = [least, *(-key for key in reversed(above)), *above]
+    return np.array(bounds + [infinite] * (cells + 1 - len(bounds)), np.int64)
 
 
 def count_cells(bounds: Keys, values: Array) -> Places:
@@ -79,7 +79,7 @@ def cut_cells(bounds: Keys, counts: Keys) -> Keys:
     widths = np.ones(len(held), np.int64)
     if heavy.any():
         room = (cells - len(held)) * held[heavy] // held[heavy].sum()
-        span = highs[heavy] - lows[heavy]
+        span = np.maximum(highs[heavy] - lows[heavy], 1)  # only a made-up sum has rows where no number is
         pieces[heavy] = np.minimum(1 + room, span)
         widths[heavy] = span // pieces[heavy]
     within = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
