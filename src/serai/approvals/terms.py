@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from serai.charter.agreements import Term
 from serai.zones.facts import Unit
-from serai.zones.forms import Value, parse_dp, parse_hours
+from serai.zones.forms import Value, parse_dp, parse_hours, worded
 from serai.zones.policy import LEGAL_PROFILE, ZONE_POLICY, Policy
 
 _HOURS: Final = 24
@@ -58,11 +58,6 @@ def compare_policies(before: Iterable[Policy], after: Iterable[Policy]) -> tuple
     return tuple(change for key in keys for change in _compare(key, old.get(key, []), new.get(key, [])))
 
 
-def worded(value: Value) -> str:
-    """A term's value as people read it."""
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
 def place_of(source: str) -> str:
     """The kind of place that a policy stands in, without the id that tells one such place from another."""
     return source if source in {ZONE_POLICY, LEGAL_PROFILE} else source.partition(" ")[0]
@@ -91,7 +86,7 @@ def _compare(key: tuple[str, str], before: list[Term], after: list[Term]) -> Ite
 
 
 def _quoted(term: Term) -> str:
-    return worded(term.value)
+    return worded(term.name, term.value)
 
 
 def _direction(name: str, before: Value, after: Value) -> Kind:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from serai.catalog.dcat import ACCESS, description_of, license_iri
 from serai.catalog.record import CatalogRecord, Use
 from serai.kernel.visible import visible_line
-from serai.zones.forms import Value
+from serai.zones.forms import worded
 from serai.zones.statements import Column
 
 
@@ -27,7 +27,7 @@ def _head(record: CatalogRecord, language: str) -> Iterator[str]:
     yield "---"
     yield f"pretty_name: {_yaml(visible_line(text.title))}"
     if record.about.license:
-        yield f"license: {record.about.license}"
+        yield f"license: {_yaml(record.about.license)}"
     if text.keywords:
         yield f"tags: {_yaml([visible_line(word) for word in text.keywords])}"
     yield "---"
@@ -74,7 +74,7 @@ def _values(column: Column) -> str:
 def _terms(record: CatalogRecord) -> Iterator[str]:
     yield "## Terms of every use"
     yield ""
-    yield from _rows((term.name, _value(term.value), term.clause) for term in record.offer.terms)
+    yield from _rows((term.name, worded(term.name, term.value), term.clause) for term in record.offer.terms)
     yield ""
     yield "## Granted to"
     yield ""
@@ -100,10 +100,6 @@ def _rows(terms: Iterator[tuple[str, str, str]]) -> Iterator[str]:
     yield "| term | value | clause |"
     yield "| --- | --- | --- |"
     yield from rows
-
-
-def _value(value: Value) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _yaml(value: str | list[str]) -> str:

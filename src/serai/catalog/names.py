@@ -10,6 +10,7 @@ from typing import Final
 
 from serai.kernel.canonical import Json
 from serai.kernel.ids import Digest, MemberId
+from serai.zones.forms import LAST_MS
 
 PROFILE: Final = "urn:serai:odrl:v1"
 """The ODRL profile of the closed vocabulary; another vocabulary is another profile."""
@@ -25,7 +26,6 @@ PREFIXES: Final[Mapping[str, str]] = {
 }
 
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_LAST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999, beyond which dates have no usual form
 
 
 def offer_iri(offer: Digest) -> str:
@@ -65,7 +65,7 @@ def escaped(text: str) -> str:
 
 def moment(time_ms: int) -> str | None:
     """Log time as ``xsd:dateTime`` in UTC, to the millisecond; None beyond the year 9999."""
-    if not 0 <= time_ms <= _LAST_MS:
+    if not 0 <= time_ms <= LAST_MS:
         return None
     seconds, rest_ms = divmod(time_ms, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ms:03d}Z"

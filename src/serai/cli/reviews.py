@@ -9,7 +9,7 @@ import click
 
 from serai.approvals.source import FileChange
 from serai.approvals.subject import Cost
-from serai.approvals.terms import Change, Kind, worded
+from serai.approvals.terms import Change, Kind
 from serai.cli.output import count, short
 from serai.client.approving import Review
 from serai.kernel.ids import Digest
@@ -19,6 +19,7 @@ from serai.reports.plan_words import plan_in_words
 from serai.reports.plots import format_bytes
 from serai.state import State
 from serai.zones.admission import Budget
+from serai.zones.forms import worded
 
 _SIGNS: Final = {Kind.ADDED: "+", Kind.REMOVED: "-", Kind.CHANGED: "~", Kind.NARROWED: "<", Kind.WIDENED: ">"}
 _MINUTE_S: Final = 60
@@ -169,7 +170,7 @@ def _terms(looked: Review) -> Iterator[str]:
     for change in changes:
         yield f"  {_SIGNS[change.kind]} {_change(change)}; {change.place}, clause {change.clause}"
     kept = [
-        f"    {term.name}: {worded(term.value)}; {policy.source}, clause {term.clause}"
+        f"    {term.name}: {worded(term.name, term.value)}; {policy.source}, clause {term.clause}"
         for policy in looked.subject.policies
         for term in policy.terms
     ]

@@ -86,6 +86,7 @@ def test_a_card_speaks_one_language_and_names_it(heart):
     assert "# 心臓病データ" in card
     assert "- shown in: ja; also described in ar, de, en" in card
     assert "| age | number | a |  | Alter bei Aufnahme (de) |" in card
+    assert "| expires\\_ms | 2027-12-28 13:20:00 UTC | 4 |" in card
     assert "Joint heart work, in force, permits train, evaluate; parties: bern, lima" in card
 
 

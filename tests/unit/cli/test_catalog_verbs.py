@@ -7,6 +7,7 @@ import pytest
 
 from serai.agent.settings import ColumnNote, TextNote
 from serai.catalog.odrl import parse_policy
+from serai.cli.catalogs import FORMATS
 from serai.kernel.ids import MemberId
 from serai.zones.statements import Offer
 
@@ -50,6 +51,7 @@ def test_what_the_settings_say_is_offered_found_and_shown_in_the_language_asked(
     body = desk.state.zones.offers[offered].body
     assert isinstance(body, Offer)
     assert body.about.texts["en"].columns[0].description == "age"
+    assert desk.json("lima", "catalog", "show", offered)["said"]["about"]["language"] == "de"
     (hit,) = desk.json("lima", "catalog", "search", "heart", "--unit", "a", "--language", "ar")
     assert (hit["offer"], hit["title"], hit["language"]) == (offered, "صفوف القلب", "ar")
     assert {one["part"] for one in hit["matches"]} == {"unit", "title"}
@@ -89,6 +91,14 @@ def test_an_offer_is_exported_in_every_form(desk, offered, tmp_path):
     out = tmp_path / "catalog.json"
     desk.told("lima", "catalog", "export", "--all", "--format", "dcat", "--out", out)
     assert json.loads(out.read_text(encoding="utf-8"))["@graph"][0]["@type"] == "dcat:Catalog"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_form_has_a_row_or_says_where_the_data_lie(desk, offered, form):
+    text = desk.told("lima", "catalog", "export", offered, "--format", form)
+    assert str(desk.bloc.folder) not in text
+    assert ".csv" not in text
+    assert desk.state.zones.offers[offered].body.dataset not in text
 
 
 @pytest.mark.parametrize(

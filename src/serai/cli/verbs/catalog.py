@@ -10,6 +10,7 @@ from serai.cli import catalogs
 from serai.cli.output import count, emit, emit_table, home_option, json_option
 from serai.client.voice import open_session
 from serai.errors import Malformed, Misconfigured
+from serai.kernel.records import to_json
 
 _language = click.option(
     "--language", default="en", show_default=True, help="Language to show, such as de; else English, else its own."
@@ -82,7 +83,7 @@ def show(home: Path, offer: str, language: str, *, as_json: bool) -> None:
     member = session.settings.member
     record = catalogs.find_record(session.state(), offer)
     text = catalogs.in_words(record, member, language)
-    emit(catalogs.row(record, member, language), text, as_json=as_json)
+    emit({**catalogs.row(record, member, language), "said": to_json(record.offer)}, text, as_json=as_json)
 
 
 @click.command()
