@@ -31,6 +31,7 @@ def test_a_record_is_valid_croissant_1_1(name, request):
 def test_every_language_and_every_column_arrives(described):
     metadata = read(described)
     assert metadata.name == {tag: text.title for tag, text in described.texts.items()}
+    assert metadata.keywords == [word for text in described.texts.values() for word in text.keywords]
     rows, levels = metadata.record_sets
     assert [field.name for field in rows.fields] == [column.name for column in described.offer.columns]
     assert rows.fields[0].description == {"de": "Alter", "en": "age"}

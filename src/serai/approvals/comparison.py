@@ -1,7 +1,7 @@
 """A run beside the one that was approved before it under the same agreement."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from serai.approvals.source import FileChange, compare_files
@@ -10,7 +10,9 @@ from serai.approvals.terms import Change, Kind, compare_policies
 from serai.kernel.canonical import Json, canonical
 from serai.kernel.ids import Digest
 from serai.kernel.records import to_json
+from serai.kernel.visible import visible_line
 
+LOST: Final = "was another before, of which this home has no copy, so it is shown whole"
 _ELSEWHERE: Final = frozenset(
     {"params", "inputs", "offers", "agreement", "title"}
 )  # fields compared apart, or not at all
@@ -71,11 +73,9 @@ def compare(
 
     """
     old = earlier.subject if earlier else None
-    before = {} if old is None else {name: former[digest] for name, digest in old.files.items() if digest in former}
-    now = {name: sources[digest] for name, digest in subject.files.items() if digest in sources}
     return Comparison(
         earlier=earlier,
-        code=compare_files(before, now),
+        code=tuple(_code(old.files if old else {}, subject.files, sources, former)),
         plan=_changes(_fields(old), _fields(subject)),
         params=_changes(old.plan.params if old else {}, subject.plan.params),
         inputs=_changes(old.plan.inputs if old else {}, subject.plan.inputs),
@@ -83,6 +83,26 @@ def compare(
         parties=_changes(_members(old), _members(subject)),
         terms=compare_policies(old.policies if old else (), subject.policies),
     )
+
+
+def _code(
+    before: Mapping[str, Digest],
+    now: Mapping[str, Digest],
+    sources: Mapping[Digest, bytes],
+    former: Mapping[Digest, bytes],
+) -> Iterator[FileChange]:
+    if not now:
+        return  # nobody has the program; that it is another one, its digest in the plan says
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        is_lost = old is not None and old not in former
+        texts = {} if old is None or is_lost else {name: former[old]}
+        changes = compare_files(texts, {} if new is None else {name: sources[new]})
+        yield from (replace(one, warnings=(*one.warnings, LOST)) if is_lost else one for one in changes)
+        if is_lost and new is None:
+            yield FileChange(visible_line(name), Kind.REMOVED, (), (LOST,))
 
 
 def _fields(subject: Subject | None) -> Mapping[str, str]:

@@ -85,7 +85,7 @@ def _document(record: CatalogRecord) -> dict[str, Json]:
         "creator": {"@type": "Organization", "name": about.creator} if about.creator else publisher,
         "publisher": publisher,
         "datePublished": told,
-        "keywords": list(dict.fromkeys(word for text in texts.values() for word in text.keywords)),
+        "keywords": [{"@language": tag, "@value": word} for tag, text in texts.items() for word in text.keywords],
         "conditionsOfAccess": {"@language": ENGLISH, "@value": _conditions(record)},
         "usageInfo": _usage(record),
         "distribution": [_FILES],
