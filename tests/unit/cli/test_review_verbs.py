@@ -3,6 +3,7 @@
 import json
 import stat
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -161,7 +162,7 @@ def test_a_privacy_budget_is_shown_with_what_would_be_left(desk):
 @pytest.fixture
 def answered(desk, monkeypatch):
     """What a verb does at a terminal where somebody answers."""
-    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True, raising=False)
+    monkeypatch.setattr("serai.cli.reviews.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
 
     def answer(text, *arguments):
         return CliRunner().invoke(main, list(arguments), input=text, env={"SERAI_HOME": str(home(desk))})
