@@ -1,9 +1,14 @@
 """Search: words in any script, filters, reasons, and whether the one who asks could use what was found."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serai.catalog.search import Query, folded, search, words_of
 from serai.kernel.ids import MemberId
+from serai.zones.descriptions import Text
 
 LIMA, OSLO = MemberId("lima"), MemberId("oslo")
 
@@ -95,3 +100,17 @@ def test_words_are_compared_without_case_width_and_accents_but_not_without_what_
     assert folded("क्षेत्र") == folded("क्षेत्र".upper())
     assert words_of("心臓病データ, v2") == ("心臓病データ", "v2")
     assert words_of("مرضى\u200f عام") == ("مرضى", "عام")
+
+
+@given(title=st.text(max_size=30))
+def test_whatever_the_title_its_own_words_find_the_dataset(title, heart):
+    record = replace(heart, texts={"und": Text(title=title)})
+    for word in words_of(title):
+        assert found([record], words=word) == ["4e"]
+    assert found([record], words=title) == ["4e"]
+
+
+@given(text=st.text(max_size=30))
+def test_what_is_compared_is_compared_once(text):
+    once = folded(text)
+    assert folded(once) == once
