@@ -55,6 +55,13 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
+    "stats": (
+        {
+            verb: f"serai.cli.verbs.stats:{verb}"
+            for verb in ("columns", "describe", "quantiles", "crosstab", "survival")
+        },
+        "Joint statistics of rows that stay at home.",
+    ),
     "policy": (
         {verb: f"serai.cli.verbs.policy:{verb}" for verb in ("show", "test", "template")},
         "See what a zone's policy adds up to, and test it against example jobs.",
