@@ -9,7 +9,9 @@ from typing import Final
 
 from serai.errors import Missing
 from serai.kernel.ids import Digest
+from serai.recipes.describe import Describe
 from serai.recipes.equipment import DEFAULTS, Equipment, equip
+from serai.recipes.kaplan_meier import KaplanMeier
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.local_sgd import LocalSgd
 from serai.recipes.lora import Lora
@@ -21,7 +23,8 @@ from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe
+    for recipe in (Describe, KaplanMeier, LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
 }
 """Every recipe that comes with serai."""
 

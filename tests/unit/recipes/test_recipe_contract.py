@@ -8,9 +8,9 @@ import pytest
 from serai.aggregation.codec import check, decode, encode
 from serai.errors import Malformed, Missing, Refused
 from serai.kernel.ids import MemberId
-from serai.recipes.parameters import Parameters
 from serai.recipes.registry import RECIPES, build, code_digest, source_of
 from serai.training.methods import Context, Data
+from serai.training.parameters import Parameters
 from serai.training.tensors import digest_model, model_bytes, read_model
 
 OUTER = ("fedavg", "fedprox", "scaffold", "nesterov", "fedadam", "fedyogi", "fedadagrad")
