@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from serai.agent.session import Session
-from serai.analytics.frames import Frame
+from serai.analytics.frames import Cell, Frame
 from serai.cli.output import PIPE_WIDTH, count, printable, short
 from serai.client.asking import Answer
 from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import MemberId
 from serai.reports.result_page import Provenance, cell, frame_csv, plot_files, render_result, result_json
+
+_HEAD: Final = 20
+_TAIL: Final = 5  # of a table that is longer than both, people see so many rows; files and programs get all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +78,19 @@ def _table(frame: Frame) -> Table:
     for number, column in enumerate(frame.columns):
         is_text = all(isinstance(row[number], str) for row in frame.rows)
         table.add_column(printable(column), justify="left" if is_text or number == 0 else "right", overflow="fold")
-    for row in frame.rows:
+    for row in _some(frame.rows):
         table.add_row(*(printable(cell(value)) for value in row))
     return table
+
+
+def _some(rows: tuple[tuple[Cell, ...], ...]) -> Iterator[tuple[Cell, ...]]:
+    """All rows of a short table, the first and the last of a long one."""
+    if len(rows) <= _HEAD + _TAIL + 1:
+        yield from rows
+        return
+    yield from rows[:_HEAD]
+    yield tuple(["…"] * len(rows[0]))
+    yield from rows[-_TAIL:]
 
 
 def _lines(answer: Answer) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """A question about rows that stay at home, and its answer: plan a run of secure sums, wait for it, read what it came to."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,6 +20,8 @@ from serai.training.statements import Reason, RunPlan
 
 WAIT_S: Final = 120.0  # a round is over in a second where agents run; people who must approve take longer
 
+_BLOB_S: Final = 30.0
+_LOOK_S: Final = 0.02
 _STOPPED: Final = frozenset({Status.CANCELLED, Status.HALTED})
 
 
@@ -157,6 +160,7 @@ def _await(session: Session, run: Digest, wait_s: float) -> Answer:
         if course.status in _STOPPED:
             raise Refused("run-stopped", f"the run was {course.status.value}: {course.why}")
         if course.model is not None:
+            _wait_for_blob(session, course.model)
             return read_answer(session, course)
         if _is_declined(course):
             raise Refused("run-declined", f"too few members take part: {_told(course)}")
@@ -166,6 +170,13 @@ def _await(session: Session, run: Digest, wait_s: float) -> Answer:
         f"the run {run[:12]} is not over after {wait_s:g} s: {_told(course)}; `serai watch {run[:12]}`, "
         "and ask the same again later for its answer",
     )
+
+
+def _wait_for_blob(session: Session, model: Digest) -> None:
+    """The members agree on a model a moment before one of them brings it to the center."""
+    until_s = time.monotonic() + _BLOB_S
+    while not session.center.has_blob(model) and time.monotonic() < until_s:
+        time.sleep(_LOOK_S)
 
 
 def _is_declined(course: Course) -> bool:

@@ -84,7 +84,7 @@ def joint_columns(offers: Mapping[MemberId, Offer]) -> JointColumns:
 def _difference(found: Mapping[MemberId, Column], offers: Iterable[MemberId]) -> str:
     if lacking := sorted(set(offers) - set(found)):
         return f"{', '.join(lacking)} does not offer it"
-    for what, of in (("kind", _kind), ("unit", _unit), ("levels", _levels)):
+    for what, of in (("kind", _kind), ("unit", _unit), ("order of levels", _levels)):
         values = {member: of(column) for member, column in found.items()}
         if len(set(values.values())) > 1:
             said = ", ".join(f"{member} has {value or 'none'}" for member, value in sorted(values.items()))

@@ -104,7 +104,7 @@ def columns(*, home: Path, agreement: str, offers: tuple[str, ...], purpose: str
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="COLUMN...")
+@click.argument("names", nargs=-1, metavar="[COLUMN]...")
 @_by_option
 @click.option("--bins", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Of each histogram.")
 @_statistic
