@@ -22,20 +22,12 @@ from types import MappingProxyType
 from typing import ClassVar, Final
 
 from serai.agent.app import Follower
+from serai.agent.datasets import DatasetKind, DatasetSettings, Feature, FeatureKind, Label
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner
-from serai.agent.settings import (
-    DatasetKind,
-    DatasetSettings,
-    Feature,
-    FeatureKind,
-    Label,
-    SandboxMode,
-    SandboxSettings,
-    ZoneSettings,
-)
+from serai.agent.settings import SandboxMode, SandboxSettings, ZoneSettings
 from serai.agent.vault import Vault
 from serai.agent.zone import Zone
 from serai.aggregation.audit import ReadBlob, verify_round

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from serai.agent.settings import DatasetKind, DatasetSettings, ZoneSettings, load_settings
+from serai.agent.datasets import DatasetKind, DatasetSettings
+from serai.agent.settings import ZoneSettings, load_settings
 from serai.agent.text import read_documents
 from serai.agent.vault import Vault
 from serai.errors import Malformed, Misconfigured
