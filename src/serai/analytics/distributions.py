@@ -30,7 +30,9 @@ def student_p(t: float, freedom: float) -> float:
 
 
 def student_quantile(freedom: float) -> float:
-    """The t beyond which, on both sides together, lie 5 %."""
+    """The t beyond which, on both sides together, lie 5 %; infinite without degrees of freedom."""
+    if freedom <= 0:
+        return math.inf
     low, high = 0.0, 1e8
     for _ in range(200):
         middle = (low + high) / 2
