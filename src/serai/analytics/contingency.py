@@ -90,7 +90,7 @@ def association(counts: Array) -> tuple[int, float | None, int, float | None, fl
     """
     some = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     n, freedom = float(some.sum()), (some.shape[0] - 1) * (some.shape[1] - 1)
-    if freedom < 1:
+    if min(some.shape) < 2:
         return whole(n), None, 0, None, None
     expected = np.outer(some.sum(axis=1), some.sum(axis=0)) / n
     chi_square = float((np.square(some - expected) / expected).sum())

@@ -131,7 +131,7 @@ class NamedSums:
             return vector
         if not context.secret:
             raise Refused("no-secret", "noise needs a secret of this zone; a public seed would give it away")
-        bits, step = SecretStream(context.secret, b"sums"), self._common_step()
+        bits, step = SecretStream(context.secret, b"rows of sums"), self._common_step()
         steps = [discrete_gaussian(self._variance / step**2, bits) for _ in range(len(vector))]
         return vector + np.array(steps, np.float64) * float(step)
 
