@@ -2,7 +2,7 @@
 
 Sources: Abramowitz and Stegun 6.5.29 and 6.5.31 (incomplete gamma), 26.5.8
 (incomplete beta), evaluated by Lentz's method (Press et al., Numerical Recipes,
-5.2, 6.2 and 6.4). Tested against scipy to a relative 10^-10.
+5.2, 6.2 and 6.4). Right to a relative 10^-9 up to 10^5 degrees of freedom (tested against scipy).
 """
 
 import math
@@ -26,11 +26,13 @@ def normal_p(z: float) -> float:
 
 def student_p(t: float, freedom: float) -> float:
     """The odds that Student's t with so many degrees of freedom is as far from 0 as ``t``."""
-    return _beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return _beta(freedom / 2, 0.5, freedom, t * t)
 
 
 def student_quantile(freedom: float) -> float:
-    """The t beyond which, on both sides together, lie 5 %."""
+    """The t beyond which, on both sides together, lie 5 %; infinite without degrees of freedom."""
+    if freedom <= 0:
+        return math.inf
     low, high = 0.0, 1e8
     for _ in range(200):
         middle = (low + high) / 2
@@ -45,7 +47,7 @@ def chi_square_p(value: float, freedom: float) -> float:
 
 def f_p(value: float, above: float, below: float) -> float:
     """The odds that an F with so many degrees of freedom is as large as ``value``."""
-    return _beta(below / 2, above / 2, below / (below + above * value)) if value > 0 else 1.0
+    return _beta(below / 2, above / 2, below, above * value) if value > 0 else 1.0
 
 
 def _gamma_above(a: float, x: float) -> float:
@@ -62,13 +64,14 @@ def _gamma_above(a: float, x: float) -> float:
     return math.exp(a * math.log(x) - x - math.lgamma(a)) * _fraction(steps)
 
 
-def _beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function I_x(a, b)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
+def _beta(a: float, b: float, part: float, other: float) -> float:
+    """The regularised incomplete beta function I_x(a, b) of x = part / (part + other): neither end loses digits."""
+    x, rest = part / (part + other), other / (part + other)
+    if x <= 0 or rest <= 0:
+        return float(rest <= 0)
     if x > (a + 1) / (a + b + 2):
-        return 1 - _beta(b, a, 1 - x)
-    log_front = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+        return 1 - _beta(b, a, other, part)
+    log_front = a * math.log(x) + b * math.log(rest) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     return math.exp(log_front) / a * _fraction(_beta_steps(a, b, x))
 
 

@@ -3,17 +3,32 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from serai.analytics.components import kmeans, pca
+from serai.analytics.contingency import crosstab
 from serai.analytics.frames import Curve, Frame, Result
-from serai.analytics.summaries import describe
+from serai.analytics.hazards import cox
+from serai.analytics.regression import linear, logistic
+from serai.analytics.summaries import describe, quantiles
 from serai.analytics.survival import kaplan_meier
 from serai.errors import Malformed, Missing
+from serai.training.statistics.components import KMEANS, PCA
+from serai.training.statistics.regression import LINEAR, LOGISTIC
+from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
+from serai.training.statistics.survival import COX, KAPLAN_MEIER
 from serai.training.tensors import Model
 
 __all__ = ["RESULTS", "Curve", "Frame", "Result", "read_result"]
 
 RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
-    "describe": describe,
-    "kaplan_meier": kaplan_meier,
+    COX: cox,
+    CROSSTAB: crosstab,
+    DESCRIBE: describe,
+    KAPLAN_MEIER: kaplan_meier,
+    KMEANS: kmeans,
+    LINEAR: linear,
+    LOGISTIC: logistic,
+    PCA: pca,
+    QUANTILES: quantiles,
 }
 """How to read the model of each recipe of statistics."""
 

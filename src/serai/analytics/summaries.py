@@ -13,7 +13,7 @@ import numpy as np
 from serai.analytics.frames import Cell, Curve, Frame, Result, group_frame, ratio, whole
 from serai.analytics.notes import group_notes, noise_notes
 from serai.training.statistics.columns import Array, Number
-from serai.training.statistics.summaries import DescribeSettings
+from serai.training.statistics.summaries import DescribeSettings, QuantilesSettings
 from serai.training.tensors import Model
 
 _Read: TypeAlias = Callable[[DescribeSettings, Model, int, str], Iterable[tuple[Cell, ...]]]
@@ -152,3 +152,36 @@ def _curves(settings: DescribeSettings, model: Model, group: int, name: str) -> 
 
 def _edges(number: Number, bins: int) -> tuple[float, ...]:
     return tuple(map(float, np.linspace(float(number.low), float(number.high), bins + 1)))
+
+
+def quantiles(params: Mapping[str, str], model: Model) -> Result:
+    """The result of ``quantiles``.
+
+    Raises:
+        Malformed: the settings are not the recipe's.
+
+    """
+    settings = QuantilesSettings.read(params)
+    total = float(model["rows"][0])
+    rows: list[tuple[Cell, ...]] = []
+    for place, number in enumerate(settings.numbers):
+        n = float(model["present"][place])
+        counts = whole(n), whole(total - n), whole(model["outside"][place])
+        for share, probability in enumerate(settings.probabilities):
+            low, high = (float(model[end][place, share]) for end in ("low", "high"))
+            ends = ((low + high) / 2, low, high) if n > 0 else (None, None, None)
+            rows.append((number.name, float(probability), *ends, *counts))
+    return Result(
+        title="Quantiles",
+        frames=(
+            Frame(
+                "quantiles", ("column", "probability", "value", "low", "high", "n", "missing", "outside"), tuple(rows)
+            ),
+        ),
+        notes=(
+            f"{whole(total)} rows of {whole(model['members'][0])} members",
+            "each quantile lies from low up to high, and value is halfway",
+            "a quantile is the least value that so large a share of rows does not exceed",
+            "values outside the bounds count as the bound",
+        ),
+    )

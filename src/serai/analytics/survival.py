@@ -1,4 +1,4 @@
-"""Survival from sums at grid times: Kaplan-Meier with log-rank, and proportional hazards.
+"""Kaplan-Meier and log-rank from counts at grid times.
 
 Sources: Kaplan and Meier, JASA 53 (1958) 457-481; Greenwood's variance and the
 log-log interval, Kalbfleisch and Prentice, The Statistical Analysis of Failure
@@ -14,7 +14,7 @@ import numpy as np
 
 from serai.analytics.distributions import Z_95, chi_square_p
 from serai.analytics.frames import Cell, Curve, Frame, Result, group_frame, whole
-from serai.analytics.notes import group_notes, noise_notes
+from serai.analytics.notes import grid_note, group_notes, noise_notes
 from serai.training.statistics.columns import Array
 from serai.training.statistics.survival import KaplanMeierSettings
 from serai.training.tensors import Model
@@ -156,7 +156,7 @@ def kaplan_meier(params: Mapping[str, str], model: Model) -> Result:
         y_label="share without event",
         notes=(
             f"{whole(model['rows'].sum())} rows; {whole(model['unusable'][0])} more have no usable time, event or group",
-            f"times are rounded up to steps of {float(settings.grid.step):g}; rows that go on after {until:g} leave there",
+            grid_note(settings.grid),
             f"the restricted mean is that up to {until:g}; intervals are 95 %, log-log",
             *group_notes(settings.by, settings.least),
             *noise_notes(settings.noise, 3),

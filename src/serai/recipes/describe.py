@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from serai.aggregation.codec import Vector
-from serai.recipes.grouped_rows import contributed, groups_of
+from serai.recipes.grouped_rows import Groups, contributed, groups_of
 from serai.recipes.named_sums import Array, NamedSums, Sum
 from serai.recipes.statistic import Statistic
 from serai.training.methods import Context, Data
@@ -150,7 +150,7 @@ def histogram(number: Number, values: Array, bins: int) -> Array:
     return np.bincount(places, minlength=bins).astype(np.float64)
 
 
-def _by_group(groups: Places, kept: Flags) -> Iterator[tuple[int, Places]]:
+def _by_group(groups: Groups, kept: Flags) -> Iterator[tuple[int, Places]]:
     """Each group that is kept, with the places of its rows."""
     for group in np.flatnonzero(kept):
         rows = np.flatnonzero(groups == group)

@@ -67,7 +67,7 @@ class KaplanMeier(Statistic):
         totals["members"] += kept if settings.noise is None else 1
         totals["unusable"] += np.count_nonzero(groups < 0)
         for batch in self._sums.batches(table.rows):
-            some = groups[batch]
+            some = groups[batch].astype(np.intp)
             used = (some >= 0) & kept[some]
             self._add(totals, table, batch, some, used)
         return self._sums.vector(totals, context)

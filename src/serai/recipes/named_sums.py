@@ -55,7 +55,7 @@ class NamedSums:
 
     Args:
         sums: the arrays in their order.
-        most_rows: the most rows that one member may have.
+        most_rows: the most rows that one member may have, also an attribute.
         noise: what each member adds to its vector, if anything.
         square: the largest square of the Euclidean norm of what one row adds to the vector; needed for noise.
 
@@ -67,7 +67,7 @@ class NamedSums:
     def __init__(self, sums: tuple[Sum, ...], most_rows: int, noise: Noise | None = None, square: int = 0) -> None:
         self._sums = tuple(one for one in sums if prod(one.shape))
         self._empty = tuple(one for one in sums if not prod(one.shape))
-        self._most_rows = most_rows
+        self.most_rows = most_rows
         self._noise = noise
         self._variance = noise.ratio**2 * square if noise else Fraction(0)
         most = MAX_NOISY_VALUES if noise else MAX_VALUES
@@ -104,10 +104,10 @@ class NamedSums:
             Refused: there are more than the plan allows.
 
         """
-        if rows > self._most_rows:
+        if rows > self.most_rows:
             raise Refused(
                 "rows-range",
-                f"the plan allows {self._most_rows} rows a member, there are {rows}; plan with a larger most_rows",
+                f"the plan allows {self.most_rows} rows a member, there are {rows}; plan with a larger most_rows",
             )
         return (slice(start, min(start + _BATCH, rows)) for start in range(0, rows, _BATCH))
 
@@ -131,7 +131,7 @@ class NamedSums:
             return vector
         if not context.secret:
             raise Refused("no-secret", "noise needs a secret of this zone; a public seed would give it away")
-        bits, step = SecretStream(context.secret, b"sums"), self._common_step()
+        bits, step = SecretStream(context.secret, b"rows of sums"), self._common_step()
         steps = [discrete_gaussian(self._variance / step**2, bits) for _ in range(len(vector))]
         return vector + np.array(steps, np.float64) * float(step)
 
@@ -148,8 +148,8 @@ class NamedSums:
     def _step(self, one: Sum) -> Fraction:
         if self._noise is not None:
             return self._common_step()
-        return step_for(Fraction(one.reach * self._most_rows), _LIMIT) if one.reach else Fraction(1)
+        return step_for(Fraction(one.reach * self.most_rows), _LIMIT) if one.reach else Fraction(1)
 
     def _common_step(self) -> Fraction:
-        reach = max(max(1, one.reach) for one in self._sums) * self._most_rows
+        reach = max(max(1, one.reach) for one in self._sums) * self.most_rows
         return step_for(Fraction(reach + _DEVIATIONS * (isqrt(ceil(self._variance)) + 1)), _LIMIT)

@@ -90,8 +90,8 @@ class Category:
     name: str
     levels: tuple[str, ...]
 
-    def read(self, table: Table, rows: slice) -> Places:
-        """Some rows of the column, as places among the levels; -1 where a value is missing.
+    def column(self, table: Table) -> npt.NDArray[np.int16]:
+        """The column as places among the levels, ``(rows,)``; -1 where a value is missing.
 
         Raises:
             Refused: the data have no such column, or other levels.
@@ -104,7 +104,16 @@ class Category:
                 f"column {self.name!r} has the levels {'|'.join(levels)[:200]} here, the plan says "
                 f"{'|'.join(self.levels)[:200]}; map the codes in zone.toml, or plan with these levels",
             )
-        return places[rows].astype(np.intp)
+        return places
+
+    def read(self, table: Table, rows: slice) -> Places:
+        """Some rows of the column.
+
+        Raises:
+            Refused: as ``column``.
+
+        """
+        return self.column(table)[rows].astype(np.intp)
 
 
 @dataclass(frozen=True, slots=True)
