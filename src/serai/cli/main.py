@@ -58,7 +58,10 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "stats": (
         {
             verb: f"serai.cli.verbs.stats:{verb}"
-            for verb in ("columns", "describe", "quantiles", "crosstab", "survival")
+            for verb in (
+                *("columns", "describe", "quantiles", "crosstab", "linear", "logistic", "survival", "cox"),
+                *("pca", "kmeans"),
+            )
         },
         "Joint statistics of rows that stay at home.",
     ),

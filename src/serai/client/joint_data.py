@@ -22,7 +22,7 @@ from serai.client.asking import WAIT_S, Answer, Question, Scope, ask
 from serai.client.find import find_id
 from serai.client.joint_columns import JointColumns, joint_columns
 from serai.client.planning import Wish, choose_offers
-from serai.client.questions import QUARTILES, Asked
+from serai.client.questions import QUARTILES, Asked, Times
 from serai.client.voice import open_session
 from serai.errors import Misconfigured, Missing
 from serai.kernel.ids import Digest, MemberId
@@ -177,8 +177,30 @@ class JointData:
         return self.ask(self._asked().crosstab(rows, columns, stratum))
 
     def survival(self, time: str, event: str, by: str = "", until: str = "", step: str = "1") -> JointTable:
-        """Kaplan-Meier curves; see ``serai.client.questions.Asked.survival``."""
-        return self.ask(self._asked().survival(time, event, by, until, step))
+        """Kaplan-Meier curves; what the arguments mean, ``serai.client.questions.Times`` says."""
+        return self.ask(self._asked().survival(Times(time=time, event=event, until=until, step=step), by))
+
+    def cox(
+        self, time: str, event: str, *terms: str, stratum: str = "", until: str = "", step: str = "1"
+    ) -> JointTable:
+        """Proportional hazards, with times as in ``survival``."""
+        return self.ask(self._asked().hazards(Times(time=time, event=event, until=until, step=step), terms, stratum))
+
+    def linear(self, outcome: str, *terms: str, ridge: str = "0") -> JointTable:
+        """Linear regression by least squares, or ridge."""
+        return self.ask(self._asked().linear(outcome, terms, ridge))
+
+    def logistic(self, outcome: str, *terms: str, ridge: str = "0") -> JointTable:
+        """Logistic regression; the outcome is a column of 0 and 1, or ``COLUMN=LEVEL``."""
+        return self.ask(self._asked().logistic(outcome, terms, ridge))
+
+    def pca(self, *names: str, matrix: str = "correlation") -> JointTable:
+        """Principal components of columns of numbers."""
+        return self.ask(self._asked().components(names, matrix))
+
+    def kmeans(self, *names: str, clusters: int, seed: int = 0) -> JointTable:
+        """Clusters of rows by their numbers."""
+        return self.ask(self._asked().clusters(names, clusters, seed=seed))
 
     def _asked(self) -> Asked:
         state = self.session.state()

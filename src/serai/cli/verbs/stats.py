@@ -18,6 +18,8 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 _by_option = click.option("--by", default="", metavar="CATEGORY", help="By the levels of this category.")
 
+_ridge_option = click.option("--ridge", default="0", show_default=True, help="Weight of the squared coefficients.")
+
 _OPTIONS: Final = (
     home_option,
     click.option("--agreement", required=True, help="The agreement that permits it."),
@@ -142,6 +144,60 @@ def crosstab(data: JointData, *, rows: str, columns: str, stratum: str) -> Joint
 def survival(data: JointData, *, time: str, event: str, by: str, until: str, step: str) -> JointTable:
     """Kaplan-Meier curves of TIME to EVENT, a column of 0 and 1 or COLUMN=LEVEL."""
     return data.survival(time, event, by, until, step)
+
+
+@click.command()
+@click.argument("time")
+@click.argument("event")
+@click.argument("terms", nargs=-1, required=True, metavar="COLUMN...")
+@click.option("--stratum", default="", metavar="CATEGORY", help="Each of its levels has a baseline of its own.")
+@click.option("--until", default="", help="Last time of the grid  [default: the column's upper bound]")
+@click.option("--step", default="1", show_default=True, help="Width of the grid, in the unit of the times.")
+@_statistic
+def cox(
+    data: JointData, *, time: str, event: str, terms: tuple[str, ...], stratum: str, until: str, step: str
+) -> JointTable:
+    """Hazard ratios of TIME to EVENT for each COLUMN: proportional hazards with Breslow's ties."""
+    return data.cox(time, event, *terms, stratum=stratum, until=until, step=step)
+
+
+@click.command()
+@click.argument("outcome")
+@click.argument("terms", nargs=-1, required=True, metavar="COLUMN...")
+@_ridge_option
+@_statistic
+def linear(data: JointData, *, outcome: str, terms: tuple[str, ...], ridge: str) -> JointTable:
+    """Linear regression of OUTCOME, a number, on each COLUMN."""
+    return data.linear(outcome, *terms, ridge=ridge)
+
+
+@click.command()
+@click.argument("outcome")
+@click.argument("terms", nargs=-1, required=True, metavar="COLUMN...")
+@_ridge_option
+@_statistic
+def logistic(data: JointData, *, outcome: str, terms: tuple[str, ...], ridge: str) -> JointTable:
+    """Logistic regression of OUTCOME, a column of 0 and 1 or COLUMN=LEVEL, on each COLUMN."""
+    return data.logistic(outcome, *terms, ridge=ridge)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="COLUMN...")
+@click.option("--matrix", type=click.Choice(["correlation", "covariance"]), default="correlation", show_default=True)
+@_statistic
+def pca(data: JointData, *, names: tuple[str, ...], matrix: str) -> JointTable:
+    """Principal components of numbers."""
+    return data.pca(*names, matrix=matrix)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="COLUMN...")
+@click.option("--clusters", type=click.IntRange(min=2), required=True, help="How many.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the first centers.")
+@_statistic
+def kmeans(data: JointData, *, names: tuple[str, ...], clusters: int, seed: int) -> JointTable:
+    """Clusters of rows by their numbers."""
+    return data.kmeans(*names, clusters=clusters, seed=seed)
 
 
 def _bound(text: str) -> tuple[str, str]:
