@@ -17,6 +17,7 @@ from serai.agent.readers.files import digest_file, list_files
 from serai.agent.readers.reading import read_parts, reading_of
 from serai.errors import Malformed
 from serai.kernel.canonical import Json, canonical
+from serai.kernel.collector import collector_paused
 from serai.kernel.ids import digest_of
 
 
@@ -39,8 +40,9 @@ def read_columns(
     reading = reading_of(settings, columns, subject=subject)
     if _is_csv(settings):
         file = ColumnFile(reading.dtypes)
-        for arrays in read_parts(read_csv(Path(settings.path), reading.columns), reading):
-            file.append(arrays)
+        with collector_paused():
+            for arrays in read_parts(read_csv(Path(settings.path), reading.columns), reading):
+                file.append(arrays)
     else:
         wanted = None if columns is None else tuple(columns)
         file = read_confined(Wish(settings=settings, columns=wanted, subject=subject))
