@@ -16,7 +16,6 @@ Rows are made from a seed. The files lie in a temporary folder and are removed.
 import argparse
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -122,11 +121,9 @@ def be_agent(home: Path) -> None:
         total = program.recipe.contribute({}, data, context)[0:6]
     finally:
         program.close()
-    times = os.times()
     told = {
         "rows": data.table.rows,
         "read_s": read_s,
-        "cpu_s": times.user + times.system + times.children_user + times.children_system,
         "sums": [float(value) for value in total],
     }
     print(json.dumps(told))
@@ -224,7 +221,7 @@ def main() -> None:
     for kind in given.format or ["csv", "parquet"]:
         told, peaks = measure(kind, given.rows, given.folder)
         shown = ", ".join(f"{role} {size / 1e6:.0f} MB" for role, size in sorted(peaks.apart.items()))
-        print(f"{kind}: {given.rows} rows read in {told['read_s']:.1f} s, {told['cpu_s']:.1f} s of CPU in all")
+        print(f"{kind}: {given.rows} rows read in {told['read_s']:.1f} s")
         print(f"  {peaks.together / 1e6:.0f} MB together at most; {shown}")
         if given.results:
             holds = peaks.together <= PROMISED_BYTES
