@@ -6,14 +6,24 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from serai.agent.datasets import DatasetSettings, Feature, FeatureKind, Field, FieldKind, Format, Label, MissingPolicy
+from serai.agent.datasets import (
+    DatasetSettings,
+    Feature,
+    FeatureKind,
+    Field,
+    FieldKind,
+    Format,
+    Label,
+    MissingPolicy,
+    RowFilter,
+)
 from serai.agent.readers.sources import read_columns, source_digest
 from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
-from serai.errors import Malformed, Misconfigured
+from serai.errors import Malformed, Misconfigured, Missing
 from serai.kernel.ids import MemberId
 
-SOURCES = ("csv", "parquet", "arrow", "stream", "duckdb", "postgres")
+SOURCES = ("csv", "parquet", "arrow", "duckdb", "postgres")
 FIELDS = {
     "age": Field(kind=FieldKind.NUMBER, column="Alter", unit="a", low="0", high="120"),
     "weight": Field(kind=FieldKind.NUMBER, unit="kg", factor="0.5", offset="1"),
@@ -42,7 +52,7 @@ def write(kind, folder, rows, postgres):
     pa = pytest.importorskip("pyarrow")
     table = pa.table(columns)
     if kind == "parquet":
-        pytest.importorskip("pyarrow.parquet").write_table(table, path, row_group_size=2)
+        pytest.importorskip("pyarrow.parquet").write_table(table, path, row_group_size=max(2, len(rows) // 3))
     elif kind in {"arrow", "stream"}:
         new = pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream
         with pa.OSFile(str(path), "wb") as sink, new(sink, table.schema) as writer:
@@ -84,9 +94,9 @@ def source(request, tmp_path):
     """Writes rows to one kind of source and gives the settings that read them."""
     postgres = request.getfixturevalue("postgres") if request.param == "postgres" else None
 
-    def settings(rows=ROWS, **others):
+    def settings(cells=ROWS, **others):
         given = {"fields": FIELDS, "subject": "who", **others}
-        return DatasetSettings(title="t", **write(request.param, tmp_path, rows, postgres), **given)
+        return DatasetSettings(title="t", **write(request.param, tmp_path, cells, postgres), **given)
 
     return settings
 
@@ -119,8 +129,9 @@ def test_the_same_cells_give_the_same_columns(source):
 
 
 def test_subjects_and_filters_mean_the_same(source, tmp_path):
-    vault = vault_of(source(rows=ROWS), tmp_path)
-    assert (vault.rows("rows"), vault.subjects("rows")) == (4, 2)
+    vault = vault_of(source(rows=RowFilter(column="site", equals="A")), tmp_path)
+    assert vault.subjects_apart(vault.digest("rows")) == (1, 0)
+    assert vault.rows("rows") == 3
 
 
 def test_features_are_of_complete_rows(source, tmp_path):
@@ -167,14 +178,41 @@ def test_the_digest_changes_with_the_rows_and_with_nothing_else(source):
 
 
 def test_more_rows_than_a_batch_has_come_in_order(source):
-    rows = [(number % 100, float(number), "1", True, "A", "p") for number in range(70_000)]
-    if source().stored_as is Format.POSTGRES:
-        rows = rows[:20_000]  # more than a batch of that reader
-    file = read_columns(source(rows), ("weight",))
-    assert np.array_equal(file.column("weight"), np.arange(len(rows)) * 0.5 + 1)
+    count = 20_000 if source().stored_as is Format.POSTGRES else 70_000  # more than a batch of each reader
+    rows = [(1, float(number), "1", True, "A", "p") for number in range(count)]
+    assert np.array_equal(read_columns(source(rows), ("weight",)).column("weight"), np.arange(count) * 0.5 + 1)
+
+
+def test_what_was_offered_is_found_by_its_digest_until_a_row_changes(source, tmp_path):
+    vault = vault_of(source(), tmp_path)
+    digest = vault.digest("rows")
+    assert vault.load_by_digest(digest, ("sex",)).table.rows == vault.rows_by_digest(digest) == 4
+    changed = vault_of(source([*ROWS[:3], (34, -2.0, None, True, "A", None)]), tmp_path)
+    with pytest.raises(Missing, match="offer it again"):
+        changed.load_by_digest(digest, ("sex",))
 
 
 # What only one of them has
+
+
+def test_a_stream_of_arrow_reads_like_a_file(tmp_path):
+    given = write("stream", tmp_path, ROWS, None)
+    assert read_columns(DatasetSettings(title="t", fields=FIELDS, **given), ("sex",)).column("sex").tolist() == [
+        0,
+        0,
+        1,
+        -1,
+    ]
+
+
+def test_rows_that_change_between_the_look_at_the_digest_and_the_reading_are_not_used(tmp_path, monkeypatch):
+    vault = vault_of(DatasetSettings(title="t", fields=FIELDS, **write("duckdb", tmp_path, ROWS, None)), tmp_path)
+    digest = vault.digest("rows")
+    write("duckdb", tmp_path, [*ROWS[:3], (34, -2.0, None, True, "A", None)], None)
+    monkeypatch.setattr(Vault, "find_by_digest", lambda *_: "rows")  # as if they had not changed yet
+    with pytest.raises(Missing, match="'t' has changed while it was read"):
+        vault.load_by_digest(digest, ("age",))
+    assert vault.load_by_digest(digest, ("weight",)).table.rows == 4
 
 
 def test_a_database_is_never_written_to(postgres, tmp_path):

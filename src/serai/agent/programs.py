@@ -16,15 +16,15 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
 
 from serai.agent.answered import Answered, read_vector
-from serai.agent.readers.column_file import STRIDE, ColumnData
-from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Shared, Worker, find_fence, sweep
+from serai.agent.rows import rows_call
+from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
 from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed, Refused
@@ -46,7 +46,6 @@ from serai.training.methods import (
     columns_of,
 )
 from serai.training.rules import MAX_LENGTH, OUTPUTS
-from serai.training.tables import table_arrays, table_names
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
 T = TypeVar("T")
@@ -383,7 +382,7 @@ class Confined:
         self._running()
         if self._given is data:
             return
-        self._ask(_rows(data))
+        self._ask(rows_call(data))
         self._given = data
 
     def _keep(self, answer: Answer, part: int, context: Context) -> None:
@@ -515,20 +514,6 @@ class _Rest:
             self._span_s = min(max(2 * self._span_s, _FIRST_REST_S), _LONGEST_REST_S)
             self._until_s = self._clock() + self._span_s
             raise
-
-
-def _rows(data: Data) -> Call:
-    """The call that hands a worker its rows: columns in the file in which they lie, anything else in a copy."""
-    table = data.table
-    levels = {name: list(order) for name, order in table.levels.items()}
-    message = {"call": "rows", "names": list(data.names), "rows": table.rows, "levels": levels, "columns": {}}
-    if isinstance(data, ColumnData):
-        file, kinds = data.file, table_names(table)
-        columns = {kinds[name]: dtype for name, dtype in file.dtypes.items()}
-        return Call(message={**message, "columns": columns}, shared=Shared(file.fd, file.sizes(), STRIDE))
-    values = {item.name: getattr(data, item.name) for item in fields(data)}
-    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    return Call(message=message, parts=(write_model({**arrays, **table_arrays(table)}),))
 
 
 def _training(call: str, model: Model, context: Context, answer_bytes: int = 0) -> Call:

@@ -8,25 +8,29 @@ run of a member sees the same split and no test row is ever trained on.
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from serai.agent.datasets import DatasetKind, DatasetSettings
-from serai.agent.readers.column_file import ColumnData
+from serai.agent.readers.column_file import ColumnData, ColumnFile
 from serai.agent.readers.reading import LABEL, PIXELS, SUBJECT
-from serai.agent.readers.sources import read_columns, source_digest
+from serai.agent.readers.sources import column_digests, read_columns, source_digest
 from serai.agent.settings import ZoneSettings
 from serai.agent.text import join_documents, read_documents
-from serai.errors import Misconfigured, Missing, Refused
+from serai.errors import Malformed, Misconfigured, Missing, Refused
 from serai.kernel.canonical import Json, canonical
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import to_json
 from serai.training.methods import Data
 from serai.training.tables import Table
+
+_Known: TypeAlias = Mapping[str, Json]
+"""Digests of the columns that a query gave when its dataset was last named by a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Vault:
 
     settings: ZoneSettings
     _sizes: dict[Digest, _Size] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _columns: dict[Digest, _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def load(self, dataset: str, columns: Sequence[str] = ()) -> Data:
         """Read a dataset into arrays.
@@ -65,14 +70,7 @@ class Vault:
                 names file, line and column.
 
         """
-        settings = self.settings_of(dataset)
-        if settings.kind is DatasetKind.TEXT:
-            return _load_text(settings)
-        if columns:
-            return _load_columns(settings, columns)
-        if not settings.has_features:
-            raise Refused("dataset-features", f"dataset {dataset!r} has fields, but no features and label to train on")
-        return _load_features(settings)
+        return self._load(dataset, columns, {})
 
     def rows(self, dataset: str) -> int:
         """Count the usable rows of a dataset, training and test rows together.
@@ -105,12 +103,16 @@ class Vault:
 
         """
         settings = self.settings_of(dataset)
-        return digest_of(canonical({"file": source_digest(settings), "reading": _reading_as_json(settings)}))
+        content = source_digest(settings)
+        digest = digest_of(canonical({"file": content, "reading": _reading_as_json(settings)}))
+        if isinstance(content, dict):
+            self._columns[digest] = content
+        return digest
 
     def find_by_digest(self, digest: Digest) -> str | None:
         """The name of the dataset whose digest this is now; None if none is, or its source is gone."""
         for name in self.settings.datasets:
-            with contextlib.suppress(Misconfigured):
+            with contextlib.suppress(Misconfigured, Malformed):  # of a query, which may fail today
                 if self.digest(name) == digest:
                     return name
         return None
@@ -129,7 +131,7 @@ class Vault:
                 "dataset-changed",
                 f"no dataset of this zone has digest {digest[:12]} now; if its file changed, offer it again",
             )
-        return self.load(name, columns)
+        return self._load(name, columns, self._columns.get(digest, {}))
 
     def rows_by_digest(self, digest: Digest) -> int | None:
         """Count the usable rows of the dataset of that digest; None if no dataset here has it now.
@@ -183,6 +185,16 @@ class Vault:
             known = ", ".join(self.settings.datasets) or "none"
             raise Missing("dataset-unknown", f"this zone has no dataset {name!r}; zone.toml names: {known}") from None
 
+    def _load(self, dataset: str, columns: Sequence[str], known: _Known) -> Data:
+        settings = self.settings_of(dataset)
+        if settings.kind is DatasetKind.TEXT:
+            return _load_text(settings)
+        if columns:
+            return _load_columns(settings, columns, known)
+        if not settings.has_features:
+            raise Refused("dataset-features", f"dataset {dataset!r} has fields, but no features and label to train on")
+        return _load_features(settings, known)
+
     def _size_of(self, digest: Digest) -> _Size | None:
         """The size of the dataset of that digest; counted once, for what the digest names does not change."""
         name = self.find_by_digest(digest)
@@ -227,9 +239,23 @@ def _load_text(settings: DatasetSettings) -> Data:
     )
 
 
-def _load_features(settings: DatasetSettings) -> Data:
+def _read(settings: DatasetSettings, columns: Sequence[str] | None, known: _Known) -> ColumnFile:
+    """Read, and see that a query gives what it gave when it was last looked at: it is read once for each.
+
+    Raises:
+        Missing: the rows have changed in between.
+
+    """
+    file = read_columns(settings, columns)
+    for name, digest in column_digests("features" if columns is None else "fields", file) if known else ():
+        if known.get(name, digest) != digest:
+            raise Missing("dataset-changed", f"{settings.title!r} has changed while it was read; offer it again")
+    return file
+
+
+def _load_features(settings: DatasetSettings, known: _Known) -> Data:
     """Features and labels of training and held-back rows; each column is let go of as soon as it is copied."""
-    file = read_columns(settings)
+    file = _read(settings, None, known)
     labels = file.column(LABEL)
     test = _test_rows(labels, settings)
     if settings.images:
@@ -246,8 +272,8 @@ def _load_features(settings: DatasetSettings) -> Data:
     return Data(x=x, y=labels[~test], test_x=test_x, test_y=labels[test], names=names)
 
 
-def _load_columns(settings: DatasetSettings, columns: Sequence[str]) -> Data:
-    file = read_columns(settings, columns)
+def _load_columns(settings: DatasetSettings, columns: Sequence[str], known: _Known) -> Data:
+    file = _read(settings, columns, known)
     read = {name: file.column(name) for name in file.dtypes}
     levels = {name: one.levels for name, one in settings.fields.items() if name in read and one.levels}
     table = Table(

@@ -17,7 +17,8 @@ from serai.agent.readers.files import digest_file, list_files
 from serai.agent.readers.reading import read_parts, reading_of
 from serai.errors import Malformed
 from serai.kernel.canonical import Json, canonical
-from serai.kernel.ids import digest_of
+from serai.kernel.collector import collector_paused
+from serai.kernel.ids import Digest, digest_of
 
 
 def read_columns(
@@ -39,8 +40,9 @@ def read_columns(
     reading = reading_of(settings, columns, subject=subject)
     if _is_csv(settings):
         file = ColumnFile(reading.dtypes)
-        for arrays in read_parts(read_csv(Path(settings.path), reading.columns), reading):
-            file.append(arrays)
+        with collector_paused():
+            for arrays in read_parts(read_csv(Path(settings.path), reading.columns), reading):
+                file.append(arrays)
     else:
         wanted = None if columns is None else tuple(columns)
         file = read_confined(Wish(settings=settings, columns=wanted, subject=subject))
@@ -54,20 +56,32 @@ def read_columns(
     return file
 
 
-def source_digest(settings: DatasetSettings) -> Json:
-    """What a source holds, as SHA-256: of a file's bytes, of a folder's names and bytes, of a query's rows in their order.
+def source_digest(settings: DatasetSettings) -> Digest | dict[str, Json]:
+    """What a source holds, as SHA-256: of a file's bytes, of a folder's names and bytes, of a query's columns each.
 
     Raises:
         Misconfigured, Malformed: as ``read_columns``.
 
     """
-    if settings.kind is DatasetKind.TABLE and settings.stored_as in {Format.DUCKDB, Format.POSTGRES}:
-        return {"rows": dict(_row_digests(settings))}
+    if settings.query:
+        return dict(_row_digests(settings))
     path = Path(settings.path)
     if not path.is_dir():
         return digest_file(path)
     files: dict[str, Json] = {str(file.relative_to(path)): digest_file(file) for file in list_files(path)}
     return digest_of(canonical(files))
+
+
+def column_digests(what: str, file: ColumnFile) -> Iterator[tuple[str, Json]]:
+    """The digest of each column that was read, by the name under which ``source_digest`` has it.
+
+    Args:
+        what: ``features`` or ``fields``.
+        file: the columns.
+
+    """
+    for name in file.dtypes:
+        yield f"{what}/{name}", hashlib.sha256(file.column(name).data).hexdigest()
 
 
 def _is_csv(settings: DatasetSettings) -> bool:
@@ -77,11 +91,6 @@ def _is_csv(settings: DatasetSettings) -> bool:
 def _row_digests(settings: DatasetSettings) -> Iterator[tuple[str, Json]]:
     """Of everything that a database's query gives and any run could use, column by column."""
     if settings.has_features:
-        yield from _column_digests("features", read_columns(settings))
+        yield from column_digests("features", read_columns(settings))
     if settings.fields:
-        yield from _column_digests("fields", read_columns(settings, tuple(settings.fields), subject=True))
-
-
-def _column_digests(what: str, file: ColumnFile) -> Iterator[tuple[str, Json]]:
-    for name in file.dtypes:
-        yield f"{what}/{name}", hashlib.sha256(file.column(name).data).hexdigest()
+        yield from column_digests("fields", read_columns(settings, tuple(settings.fields), subject=True))
