@@ -1,15 +1,17 @@
 """The columns that all offers of a question have alike: what can be asked of everybody's rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from serai.errors import Conflict, Missing
 from serai.kernel.ids import MemberId
+from serai.zones.schemas import BOUNDS, find_differences
 from serai.zones.statements import Column, Offer
 
-NUMBER = "number"
-CATEGORY = "category"
+NUMBER: Final = "number"
+CATEGORY: Final = "category"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,39 +71,18 @@ class JointColumns:
 
 
 def joint_columns(offers: Mapping[MemberId, Offer]) -> JointColumns:
-    """Compare the columns of each member's offer."""
-    named = dict.fromkeys(column.name for offer in offers.values() for column in offer.columns)
-    alike, unlike = {}, {}
-    for name in named:
-        found = {member: column for member, offer in offers.items() for column in offer.columns if column.name == name}
-        if why := _difference(found, offers):
-            unlike[name] = why
-        else:
-            alike[name] = _joined(list(found.values()))
-    return JointColumns(alike, unlike)
-
-
-def _difference(found: Mapping[MemberId, Column], offers: Iterable[MemberId]) -> str:
-    if lacking := sorted(set(offers) - set(found)):
-        return f"{', '.join(lacking)} does not offer it"
-    for what, of in (("kind", _kind), ("unit", _unit), ("order of levels", _levels)):
-        values = {member: of(column) for member, column in found.items()}
-        if len(set(values.values())) > 1:
-            said = ", ".join(f"{member} has {value or 'none'}" for member, value in sorted(values.items()))
-            return f"its {what} differs: {said}"
-    return ""
-
-
-def _kind(column: Column) -> str:
-    return column.kind
-
-
-def _unit(column: Column) -> str:
-    return column.unit
-
-
-def _levels(column: Column) -> str:
-    return "|".join(column.levels)
+    """Compare the columns of each member's offer; their bounds may differ."""
+    columns = {member: offer.columns for member, offer in offers.items()}
+    unlike: dict[str, str] = {}
+    for found in find_differences(columns):
+        if found.aspect != BOUNDS:
+            said = ", ".join(f"{text} at {member}" for member, text in found.said.items())
+            unlike.setdefault(found.column, f"{found.aspect}: {said}")
+    named: dict[str, list[Column]] = {}
+    for offered in columns.values():
+        for column in offered:
+            named.setdefault(column.name, []).append(column)
+    return JointColumns({name: _joined(found) for name, found in named.items() if name not in unlike}, unlike)
 
 
 def _joined(columns: list[Column]) -> JointColumn:
