@@ -12,7 +12,7 @@ import pytest
 
 from serai.analytics.results import read_result
 from serai.testing.summing import sum_tables
-from serai.training.statistics.columns import written
+from serai.training.statistics.notation import written
 from serai.training.tables import Table
 
 pd = pytest.importorskip("pandas", reason="pandas comes with the extras of the tests")

@@ -50,7 +50,8 @@ def describe(params: Mapping[str, str], model: Model) -> Result:
         y_label="rows",
         notes=(
             *([f"{whole(model['ungrouped'][0])} rows lack {heading} and are in no group"] if heading else []),
-            "values outside the bounds count as the bound; there is no least and no largest value, for neither is a sum",
+            "values outside the bounds count as the bound",
+            "there is no least and no largest value, for neither is a sum",
             f"quartiles are interpolated in a histogram of {settings.bins} bins, and right to the width of one",
             "variances and covariances divide by one less than the rows that have the column, or both columns",
             *group_notes(settings.by, settings.least),
