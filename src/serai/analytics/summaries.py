@@ -1,4 +1,4 @@
-"""Means, spreads, histograms, correlations and contingency tables from sums.
+"""Means, spreads, histograms, correlations and quantiles from sums.
 
 Numbers were summed on the scale of their bounds, where x = middle + half * z; every
 figure here is back in the column's own unit.
