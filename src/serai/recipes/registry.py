@@ -9,6 +9,7 @@ from typing import Final
 
 from serai.errors import Missing
 from serai.kernel.ids import Digest
+from serai.recipes.boosting import Boosting
 from serai.recipes.cox import Cox
 from serai.recipes.crosstab import Crosstab
 from serai.recipes.describe import Describe
@@ -32,6 +33,7 @@ from serai.training.tensors import Model
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
     recipe.name: recipe
     for recipe in (
+        Boosting,
         Cox,
         Crosstab,
         Describe,
