@@ -1,4 +1,4 @@
-"""Laws of statistics over members: how rows are divided does not matter, and one row changes no sum by more than is said."""
+"""Laws of statistics: how rows are divided among members does not matter, and one row changes sums by what is said."""
 
 import numpy as np
 import pytest

@@ -42,7 +42,7 @@ class Coefficients:
     errors: Array
 
     def tests(self, within: float) -> Iterator[tuple[str, float, float | None, float | None, Interval]]:
-        """Name, estimate, error, estimate over error, and the interval of ``within`` errors; None for what there is not."""
+        """Name, estimate, error, their quotient, and an interval of ``within`` errors; None for what there is not."""
         for name, estimate, error in zip(self.names, map(float, self.estimates), map(float, self.errors), strict=True):
             if error > 0:
                 yield name, estimate, error, estimate / error, (estimate - within * error, estimate + within * error)

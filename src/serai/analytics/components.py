@@ -62,7 +62,8 @@ def pca(params: Mapping[str, str], model: Model) -> Result:
         y_label="variance",
         notes=(
             *complete_notes(model),
-            f"of the {'correlation' if settings.is_scaled else 'covariance'} matrix; signs are such that the largest loading is positive",
+            f"of the {'correlation' if settings.is_scaled else 'covariance'} matrix",
+            "signs are such that the largest loading of each component is positive",
         ),
     )
 

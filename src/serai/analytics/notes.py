@@ -28,9 +28,7 @@ def noise_notes(noise: Noise | None, square: int) -> tuple[str, ...]:
     if noise is None:
         return ()
     deviation = float(noise.ratio) * sqrt(square)
-    return (
-        f"each member added noise to each of its sums, standard deviation {deviation:.3g} rows; errors and intervals do not count it",
-    )
+    return (f"each member added noise of standard deviation {deviation:.3g} rows to each sum; errors do not count it",)
 
 
 def complete_notes(model: Model) -> tuple[str, ...]:

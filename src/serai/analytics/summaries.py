@@ -1,4 +1,4 @@
-"""Means, spreads, histograms, correlations and contingency tables from sums.
+"""Means, spreads, histograms, correlations and quantiles from sums.
 
 Numbers were summed on the scale of their bounds, where x = middle + half * z; every
 figure here is back in the column's own unit.
@@ -50,7 +50,8 @@ def describe(params: Mapping[str, str], model: Model) -> Result:
         y_label="rows",
         notes=(
             *([f"{whole(model['ungrouped'][0])} rows lack {heading} and are in no group"] if heading else []),
-            "values outside the bounds count as the bound; there is no least and no largest value, for neither is a sum",
+            "values outside the bounds count as the bound",
+            "there is no least and no largest value, for neither is a sum",
             f"quartiles are interpolated in a histogram of {settings.bins} bins, and right to the width of one",
             "variances and covariances divide by one less than the rows that have the column, or both columns",
             *group_notes(settings.by, settings.least),
@@ -99,13 +100,13 @@ def _covariance(n: float, first: float, second: float, product: float) -> float 
 
 def _quartiles(number: Number, counts: Array) -> tuple[float | None, ...]:
     counts = np.maximum(counts, 0.0)
-    total = np.concatenate(([0.0], np.cumsum(counts)))
-    if total[-1] <= 0:
+    reached = np.cumsum(counts)
+    if reached[-1] <= 0:
         return (None,) * len(_QUARTILES)
-    edges = np.linspace(float(number.low), float(number.high), len(counts) + 1)
-    # Empty bins make the share of rows stand still; the first place that reaches it is meant.
-    rising = np.concatenate(([True], counts > 0))
-    return tuple(float(np.interp(share * total[-1], total[rising], edges[rising])) for share in _QUARTILES)
+    edges, wanted = np.array(_edges(number, len(counts))), np.array(_QUARTILES) * reached[-1]
+    bins = np.searchsorted(reached, wanted)  # the first that reaches so many, so never an empty one
+    into = (wanted - (reached[bins] - counts[bins])) / counts[bins]
+    return tuple(map(float, edges[bins] + into * (edges[bins + 1] - edges[bins])))
 
 
 def _levels(settings: DescribeSettings, model: Model, group: int, name: str) -> Iterator[tuple[Cell, ...]]:

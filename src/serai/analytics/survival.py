@@ -155,7 +155,7 @@ def kaplan_meier(params: Mapping[str, str], model: Model) -> Result:
         x_label=settings.time,
         y_label="share without event",
         notes=(
-            f"{whole(model['rows'].sum())} rows; {whole(model['unusable'][0])} more have no usable time, event or group",
+            f"{whole(model['rows'].sum())} rows; {whole(model['unusable'][0])} more lack a usable time, event or group",
             grid_note(settings.grid),
             f"the restricted mean is that up to {until:g}; intervals are 95 %, log-log",
             *group_notes(settings.by, settings.least),
@@ -165,7 +165,8 @@ def kaplan_meier(params: Mapping[str, str], model: Model) -> Result:
 
 
 _SUMMARY = (
-    "members", "rows", "events", "median", "median_low", "median_high", "restricted_mean", "restricted_mean_error", "expected",
+    "members", "rows", "events", "median", "median_low", "median_high",
+    "restricted_mean", "restricted_mean_error", "expected",
 )  # fmt: skip
 _SURVIVAL = ("time", "at_risk", "events", "censored", "survival", "error", "low", "high")
 

@@ -1,11 +1,11 @@
 """Proportional hazards (Cox) by Newton's method: each round sums, at each grid time, those who leave there.
 
 Theory of operation
-    A row is at risk at its own grid time and at all before it. So members sum each row once, at
-    its own time, and everybody adds up from the last time to the first: that gives the sums over
-    all rows at risk, which the partial likelihood with Breslow's ties is made of
-    (Breslow, Biometrics 30 (1974) 89-99). Where events and censored times lie
-    on the grid, that is the pooled fit; nobody's order in time is shown beyond it.
+    A row is at risk at its own grid time and at all before it. So members sum each row
+    once, at its own time, and everybody adds up from the last time to the first: that
+    gives the sums over all rows at risk, which the partial likelihood with Breslow's ties
+    is made of (Breslow, Biometrics 30 (1974) 89-99). Where all times lie on the grid, that
+    is the pooled fit; nobody's order in time is shown beyond it.
 
     Weights exp(b x) are taken around the mean of x, known after the first round, so that
     they are near 1; a member's sum of weights may be 128 times the rows it may have.
@@ -35,18 +35,20 @@ _WEIGHT_REACH = 128
 class Cox(Statistic):
     """Newton steps on the partial likelihood.
 
-    The model it makes, with w terms, s strata (1 without), t grid points and d numbers, all float64, on the scale of the bounds:
-    ``coefficients`` ``(w,)``, where the next round looks; ``at`` ``(w,)``, where the last one
-    looked, and of it ``information`` ``(w, w)`` and ``risk`` ``(s, t)``, the sum of exp(at (x - mean)) of those
-    at risk; ``mean`` ``(w,)`` of the terms over all rows; ``events`` ``(s, t)``; ``event_sum`` ``(w,)``, the
-    terms' sum over events; ``at_risk`` ``(s, t)``; ``rows``, ``incomplete``, ``members`` and ``rounds``
-    ``(1,)``; ``outside`` ``(d,)``.
+    The model it makes, with w terms, s strata (1 without), t grid points and d numbers,
+    all float64, on the scale of the bounds: ``coefficients`` ``(w,)``, where the next
+    round looks; ``at`` ``(w,)``, where the last one looked, and of it ``information``
+    ``(w, w)`` and ``risk`` ``(s, t)``, the sum of exp(at (x - mean)) of those at risk;
+    ``mean`` ``(w,)`` of the terms over all rows; ``events`` ``(s, t)``; ``event_sum``
+    ``(w,)``, the terms' sum over events; ``at_risk`` ``(s, t)``; ``rows``,
+    ``incomplete``, ``members`` and ``rounds`` ``(1,)``; ``outside`` ``(d,)``.
 
-    Settings: ``time``, ``event``, ``until`` and ``step`` as in ``kaplan_meier``; ``bounds`` and ``levels``,
-    the terms; ``stratum``, a category whose levels have baselines of their own; ``most_rows`` of a member (2^24).
+    Settings: ``time``, ``event``, ``until`` and ``step`` as in ``kaplan_meier``; ``bounds``
+    and ``levels``, the terms; ``stratum``, a category whose levels have baselines of their
+    own; ``most_rows`` of a member (2^24).
 
-    Rows without a missing value and with a time of 0 or later are used. Some eight rounds reach the
-    digits that the sums have.
+    Rows without a missing value and with a time of 0 or later are used. Some eight rounds
+    reach the digits that the sums have.
     """
 
     name: ClassVar[str] = COX
@@ -101,7 +103,7 @@ class Cox(Statistic):
         if totals["weight"].sum() > _WEIGHT_REACH * self._sums.most_rows:
             raise Refused(
                 "weights-range",
-                "the hazards of this member's rows are too far from the mean for the sums; plan with a larger most_rows",
+                "the hazards of rows here are too far from the mean for the sums; plan with a larger most_rows",
             )
         return self._sums.vector(totals, context)
 

@@ -1,4 +1,4 @@
-"""Sums and products of the columns of complete rows, in one secure sum: what covariances and least squares are made of."""
+"""Sums and products of columns over complete rows: what covariances and least squares are made of."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +16,9 @@ from serai.training.tensors import Model
 class CrossProducts(Statistic):
     """Sums over rows of z and of z z^T, z being a row of the design.
 
-    The model it makes, with w terms and d numbers, all float64: ``rows`` that are complete, ``incomplete``, ``members``
-    with complete rows, ``(1,)`` each; ``outside`` ``(d,)``; ``sum`` ``(w,)``; ``product``
-    ``(w (w + 1) / 2,)``, the upper triangle row by row.
+    The model it makes, with w terms and d numbers, all float64: ``rows`` that are complete,
+    ``incomplete`` ones, and ``members`` with complete ones, ``(1,)`` each; ``outside``
+    ``(d,)``; ``sum`` ``(w,)``; ``product`` ``(w (w + 1) / 2,)``, the upper triangle row by row.
 
     Args:
         numbers: columns of numbers.

@@ -20,20 +20,23 @@ from serai.training.tensors import Model
 class Describe(Statistic):
     """Sums of columns.
 
-    The model it makes, with g groups, d numbers, p pairs of them and c levels over all categories, all float64:
-    ``rows`` and ``members`` ``(g,)``; ``ungrouped`` ``(1,)``; of each number ``present``, ``outside``, ``sum`` and
-    ``square`` ``(g, d)`` on the scale of its bounds, and ``histogram`` ``(g, d, bins)``;
-    of each pair ``pair`` ``(g, 6, p)``, over the rows that have both: how many, the sums of
-    both, of both squares, and of the product; ``levels`` ``(g, c)``.
+    The model it makes, with g groups, d numbers, p pairs of them and c levels over all
+    categories, all float64: ``rows`` and ``members`` ``(g,)``; ``ungrouped`` ``(1,)``; of
+    each number ``present``, ``outside``, ``sum`` and ``square`` ``(g, d)`` on the scale of
+    its bounds, and ``histogram`` ``(g, d, bins)``; of each pair ``pair`` ``(g, 6, p)``, over
+    the rows that have both: how many, the sums of both, of both squares, and of the
+    product; ``levels`` ``(g, c)``.
 
-    Settings: ``bounds`` and ``levels``, the columns (``serai.training.statistics.columns``
-    has the form); ``by``, a category whose levels are the groups; ``bins`` of the histograms (20);
-    ``pairs``, ``yes`` for correlations (``no`` beside noise); ``least``, rows of a group below which a zone
-    leaves it out (1); ``most_rows`` of a member (2^24); ``noise`` and
-    ``delta``, as ``serai.training.statistics.protection`` says (none).
+    Settings: ``bounds`` and ``levels``, the columns (``serai.training.statistics.notation``
+    has the form); ``by``, a category whose levels are the groups; ``bins`` of the
+    histograms (20); ``pairs``, ``yes`` for correlations, the default, or ``no``, that
+    beside noise; ``least``, rows of a group below which a zone leaves it out (1);
+    ``most_rows`` of a member (2^24); ``noise`` and ``delta``, as
+    ``serai.training.statistics.protection`` says (0, which is none, and 1e-6).
 
-    Counts are exact; other sums of K members are right to K most_rows 2^-53, in units of half the bounds' width or its
-    square. One round. There is no least and no largest value: neither is a sum.
+    Counts are exact; other sums of K members are right to K most_rows 2^-53, in units of
+    half the bounds' width or its square. One round. There is no least and no largest
+    value: neither is a sum.
     """
 
     name: ClassVar[str] = DESCRIBE
@@ -56,6 +59,7 @@ class Describe(Statistic):
         named = NamedSums(sums, settings.most_rows, settings.noise, settings.square)
         super().__init__(named, settings.columns, settings.noise)
         self._settings = settings
+        self._pairs = settings.pairs
 
     def contribute(self, _model: Model, data: Data, context: Context) -> Vector:
         """One pass over the rows.
@@ -95,7 +99,7 @@ class Describe(Statistic):
             totals["histogram"][group, place] += histogram(number, columns.values[place][here], settings.bins)
             totals["sum"][group, place] += rounded(x).sum()
             totals["square"][group, place] += rounded(x * x).sum()
-        for place, (first, second) in enumerate(settings.pairs):
+        for place, (first, second) in enumerate(self._pairs):
             x, y = columns.scaled[first], columns.scaled[second]
             x_here, y_here = columns.present[first], columns.present[second]
             # A missing value is 0 on the scale: it only has to be kept out of the other column's sums.

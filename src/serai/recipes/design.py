@@ -1,4 +1,4 @@
-"""The design of a model: numbers on the scale of their bounds, levels of categories against the first, complete rows only."""
+"""The design of a model: numbers on the scale of their bounds, levels of categories against the first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -20,14 +20,15 @@ from serai.training.tensors import Model
 class Kmeans(Statistic):
     """Centers that move to the mean of the rows nearest to them.
 
-    The model it makes, with k clusters and d numbers, all float64: ``center`` ``(k, d)``, on the scale of
-    the bounds; of the assignment to the centers before: ``size`` ``(k,)``, ``inertia`` ``(1,)``, the
-    sum of squared distances, and ``moved`` ``(1,)``, the farthest that a coordinate of a center then moved; ``rows``, ``incomplete``
-    and ``members`` ``(1,)``; ``outside`` ``(d,)``.
+    The model it makes, with k clusters and d numbers, all float64: ``center`` ``(k, d)``, on
+    the scale of the bounds; of the assignment to the centers before, ``size`` ``(k,)``,
+    ``inertia`` ``(1,)``, the sum of squared distances, and ``moved`` ``(1,)``, the farthest
+    that a coordinate of a center then moved; ``rows``, ``incomplete`` and ``members``
+    ``(1,)``; ``outside`` ``(d,)``.
 
-    Settings: ``bounds``; ``clusters``; ``seed`` of the first centers, which lie anywhere within the
-    bounds (0); ``most_rows`` of a member (2^24). Distances are on the scale of the bounds, so bounds
-    are weights: tight ones make a column count for more.
+    Settings: ``bounds``; ``clusters``; ``seed`` of the first centers, which lie anywhere
+    within the bounds (0); ``most_rows`` of a member (2^24). Distances are on the scale of
+    the bounds, so bounds are weights: tight ones make a column count for more.
 
     As many rounds as it takes; a center without rows stays where it is.
     """

@@ -24,18 +24,20 @@ _SLACK = 2.0**-20  # by which share the rounding of sums may make a likelihood l
 class Logistic(Statistic):
     """Newton steps on the log-likelihood.
 
-    The model it makes, with w terms and d numbers, all float64, on the scale of the bounds, the intercept first:
-    ``coefficients`` ``(w + 1,)``, where the next round looks; ``best`` ``(w + 1,)``, the best point looked at, and of it
-    ``likelihood`` ``(1,)``, the log-likelihood without the ridge's part, and ``information``
-    ``(w + 1, w + 1)``, the Hessian of its negative; ``rows``, ``yes``, ``incomplete``, ``members`` and ``rounds`` ``(1,)``;
-    ``outside`` ``(d,)``.
+    The model it makes, with w terms and d numbers, all float64, on the scale of the bounds,
+    the intercept first: ``coefficients`` ``(w + 1,)``, where the next round looks; ``best``
+    ``(w + 1,)``, the best point looked at, and of it ``likelihood`` ``(1,)``, the
+    log-likelihood without the ridge's part, and ``information`` ``(w + 1, w + 1)``, the
+    Hessian of its negative; ``rows``, ``yes``, ``incomplete``, ``members`` and ``rounds``
+    ``(1,)``; ``outside`` ``(d,)``.
 
-    Settings: ``outcome``, ``COLUMN`` of 0 and 1 or ``COLUMN=LEVEL``; ``bounds`` and ``levels``, the terms;
-    ``ridge``, half of which is taken from the log-likelihood for each squared coefficient on the column's own scale, as
-    1/C of scikit-learn's ``LogisticRegression`` (0); ``most_rows`` of a member (2^24).
+    Settings: ``outcome``, ``COLUMN`` of 0 and 1 or ``COLUMN=LEVEL``; ``bounds`` and
+    ``levels``, the terms; ``ridge``, half of which times each squared coefficient, on the
+    column's own scale, is taken from the log-likelihood, as 1/C of scikit-learn's
+    ``LogisticRegression`` (0); ``most_rows`` of a member (2^24).
 
-    Each round looks at one point and takes one step from it; a step to a worse point is halved.
-    Some eight rounds reach the digits that the sums have.
+    Each round looks at one point and takes one step from it; a step to a worse point is
+    halved. Some eight rounds reach the digits that the sums have.
     """
 
     name: ClassVar[str] = LOGISTIC

@@ -25,7 +25,7 @@ from serai.training.scales import limit_for, step_for
 from serai.training.statistics.protection import Noise
 from serai.training.tensors import Model
 
-MAX_VALUES: Final = 2**24
+MAX_VALUES: Final = 2**22  # 32 MiB on the way
 _LIMIT: Final = 2**52
 _BATCH: Final = 2**16  # rows at a time: what is computed from them fits a processor's cache
 _DEVIATIONS: Final = 16  # a Gaussian is farther out with odds of 10^-57
@@ -60,7 +60,7 @@ class NamedSums:
         square: the largest square of the Euclidean norm of what one row adds to the vector; needed for noise.
 
     Raises:
-        Malformed: there are more than 2^24 values, or more than 2^16 with noise.
+        Malformed: there are more than 2^22 values, or more than 2^16 with noise.
 
     """
 

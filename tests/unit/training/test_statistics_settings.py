@@ -7,19 +7,8 @@ import pytest
 
 from serai.errors import Malformed, Refused
 from serai.training.parameters import Parameters
-from serai.training.statistics.columns import (
-    Category,
-    Event,
-    Grid,
-    Number,
-    cut,
-    read_categories,
-    read_event,
-    read_numbers,
-    split,
-    terms_of,
-    written,
-)
+from serai.training.statistics.columns import Category, Event, Grid, Number, terms_of
+from serai.training.statistics.notation import cut, read_categories, read_event, read_numbers, split, written
 from serai.training.statistics.regression import LinearSettings
 from serai.training.statistics.summaries import CrosstabSettings, DescribeSettings, QuantilesSettings
 from serai.training.statistics.survival import CoxSettings, KaplanMeierSettings

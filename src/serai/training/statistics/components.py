@@ -6,7 +6,8 @@ from typing import Final
 
 from serai.errors import Malformed
 from serai.training.parameters import Parameters
-from serai.training.statistics.columns import Number, read_numbers
+from serai.training.statistics.columns import Number
+from serai.training.statistics.notation import read_numbers
 from serai.training.statistics.protection import read_most_rows
 
 PCA: Final = "pca"

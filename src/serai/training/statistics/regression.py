@@ -7,17 +7,8 @@ from typing import Final
 
 from serai.errors import Malformed
 from serai.training.parameters import Parameters
-from serai.training.statistics.columns import (
-    Category,
-    Event,
-    Number,
-    Term,
-    read_categories,
-    read_column,
-    read_event,
-    read_numbers,
-    terms_of,
-)
+from serai.training.statistics.columns import Category, Event, Number, Term, terms_of
+from serai.training.statistics.notation import read_categories, read_column, read_event, read_numbers
 from serai.training.statistics.protection import read_most_rows
 
 LINEAR: Final = "linear"

@@ -7,15 +7,8 @@ from typing import Final
 
 from serai.errors import Malformed
 from serai.training.parameters import Parameters
-from serai.training.statistics.columns import (
-    Category,
-    Number,
-    find,
-    read_categories,
-    read_column,
-    read_numbers,
-    split,
-)
+from serai.training.statistics.columns import Category, Number
+from serai.training.statistics.notation import find, read_categories, read_column, read_numbers, split
 from serai.training.statistics.protection import Noise, read_least, read_most_rows, read_noise
 
 DESCRIBE: Final = "describe"

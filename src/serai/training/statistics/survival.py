@@ -6,24 +6,14 @@ from typing import Final
 
 from serai.errors import Malformed
 from serai.training.parameters import Parameters
-from serai.training.statistics.columns import (
-    Category,
-    Event,
-    Grid,
-    Number,
-    Term,
-    find,
-    read_categories,
-    read_column,
-    read_event,
-    read_grid,
-    read_numbers,
-    terms_of,
-)
+from serai.training.statistics.columns import Category, Event, Grid, Number, Term, terms_of
+from serai.training.statistics.notation import find, read_categories, read_column, read_event, read_grid, read_numbers
 from serai.training.statistics.protection import Noise, read_least, read_most_rows, read_noise
 
 KAPLAN_MEIER: Final = "kaplan_meier"
 COX: Final = "cox"
+
+MAX_TERMS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +96,11 @@ class CoxSettings:
         )
         settings.finish()
         _check_columns(COX, found.columns)
-        if not found.terms:
-            raise Malformed("recipe-param", f"{COX}: expected a column in bounds, or one of two levels in levels")
+        if not 0 < len(found.terms) <= MAX_TERMS:
+            raise Malformed(
+                "recipe-param",
+                f"{COX}: expected 1 to {MAX_TERMS} terms, from columns in bounds and levels, got {len(found.terms)}",
+            )
         return found
 
     @property
