@@ -7,8 +7,8 @@ from typing import Final
 from serai.client.asking import Question
 from serai.client.joint_columns import CATEGORY, NUMBER, JointColumn, JointColumns
 from serai.errors import Malformed
-from serai.training.statistics.columns import written
 from serai.training.statistics.components import KMEANS, PCA
+from serai.training.statistics.notation import written
 from serai.training.statistics.regression import LINEAR, LOGISTIC
 from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
 from serai.training.statistics.survival import COX, KAPLAN_MEIER
