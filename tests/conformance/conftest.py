@@ -1,7 +1,7 @@
 """What readers that are not ours are given, and how it is known that they fetch nothing."""
 
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -40,19 +40,10 @@ VALUES = {
 TERMS = tuple(Term(name=name, value=value, clause=f'§ "{name}" \\ 1') for name, value in VALUES.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranged(Column):
-    """A column with levels and public bounds."""
-
-    levels: tuple[str, ...] = ()
-    low: str = ""
-    high: str = ""
-
-
 COLUMNS = (
-    Ranged(name="age", kind="number", unit="a", description="Alter", low="0", high="120.5"),
-    Ranged(name="Größe (cm)/n° 1", kind="number", unit="cm", description=""),
-    Ranged(name="sex", kind="category", unit="", description="Geschlecht", levels=("w", "m", 'x"\\')),
+    Column(name="age", kind="number", unit="a", description="Alter", low="0", high="120.5"),
+    Column(name="Größe (cm)/n° 1", kind="number", unit="cm", description=""),
+    Column(name="sex", kind="category", unit="", description="Geschlecht", levels=("w", "m", 'x"\\')),
 )
 
 

@@ -65,10 +65,9 @@ def _columns(record: CatalogRecord, language: str) -> Iterator[str]:
 
 
 def _values(column: Column) -> str:
-    levels, low, high = (getattr(column, name, "") for name in ("levels", "low", "high"))
-    if levels:
-        return ", ".join(levels)
-    return f"{low or '…'} to {high or '…'}" if low or high else ""
+    if column.levels:
+        return ", ".join(column.levels)
+    return f"{column.low or '…'} to {column.high or '…'}" if column.low or column.high else ""
 
 
 def _terms(record: CatalogRecord) -> Iterator[str]:

@@ -103,7 +103,7 @@ def _record_sets(record: CatalogRecord) -> Iterator[Json]:
         "description": _worded(record, {ENGLISH: f"{record.offer.rows} rows, which stay where they are."}),
         "field": [_field(record, column) for column in columns],
     }
-    yield from (_enumeration(column) for column in columns if _levels(column))
+    yield from (_enumeration(column) for column in columns if column.levels)
 
 
 def _field(record: CatalogRecord, column: Column) -> Json:
@@ -115,11 +115,11 @@ def _field(record: CatalogRecord, column: Column) -> Json:
         "description": _worded(record, meanings) if meanings else None,
         "dataType": _TYPES.get(column.kind, "sc:Text"),
         "unitText": column.unit or None,
-        "minValue": _bound(getattr(column, "low", "")),
-        "maxValue": _bound(getattr(column, "high", "")),
+        "minValue": _bound(column.low),
+        "maxValue": _bound(column.high),
         "source": {"fileSet": node(ZONE), "extract": {"column": column.name}},
         # The specification shortens this to the node itself; its own datasets, and mlcroissant, have the field between.
-        "references": {"field": node(_name_of(column))} if _levels(column) else None,
+        "references": {"field": node(_name_of(column))} if column.levels else None,
     }
     return {name: value for name, value in field.items() if value is not None}
 
@@ -134,7 +134,7 @@ def _enumeration(column: Column) -> Json:
         "dataType": "sc:Enumeration",
         "key": node(key),
         "field": [{"@type": "cr:Field", "@id": key, "name": "name", "dataType": "sc:Text"}],
-        "data": [{key: level} for level in _levels(column)],
+        "data": [{key: level} for level in column.levels],
     }
 
 
@@ -177,10 +177,6 @@ def _worded(record: CatalogRecord, texts: Mapping[str, str]) -> Json:
 
 def _bound(text: str) -> Json:
     return {"@type": "xsd:decimal", "@value": text} if text else None
-
-
-def _levels(column: Column) -> tuple[str, ...]:
-    return getattr(column, "levels", ())
 
 
 def _name_of(column: Column) -> str:

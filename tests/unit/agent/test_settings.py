@@ -2,7 +2,8 @@
 
 import pytest
 
-from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings, TextNote, load_settings, with_pins
+from serai.agent.datasets import TextNote
+from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings, load_settings, with_pins
 from serai.charter.agreements import Term
 from serai.errors import Misconfigured
 from serai.recipes.equipment import EngineName, Equipment

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from serai.agent.settings import ColumnNote, TextNote
+from serai.agent.datasets import ColumnNote, TextNote
 from serai.catalog.odrl import parse_policy
 from serai.cli.catalogs import FORMATS
 from serai.kernel.ids import MemberId

@@ -40,6 +40,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
         *(f"plan {verb}" for verb in ("show", "add", "report", "object", "decide", "snapshot", "export", "fairness")),
         *(f"catalog {verb}" for verb in ("list", "search", "show", "export")),
         *(f"policy {verb}" for verb in ("show", "test", "template")),
+        *(f"data {verb}" for verb in ("show", "match", "mock")),
         *(
             "propose",
             "vote",
