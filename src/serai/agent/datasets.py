@@ -339,7 +339,12 @@ class DatasetSettings:
 
 
 def described_columns(settings: DatasetSettings) -> tuple[Column, ...]:
-    """The columns as an offer describes them: the fields, then what features and label use beside them."""
+    """The columns as an offer describes them: the fields, then what features and label use beside them.
+
+    A text has one, of documents; an offer describes at least one column (``zones 1``).
+    """
+    if settings.kind is DatasetKind.TEXT:
+        return (Column(name="text", kind="text", unit="", description="one document in each row"),)
     used = [name for name in settings.used_columns if name not in settings.fields]
     return (*_described_fields(settings), *(_described(settings, name) for name in used))
 

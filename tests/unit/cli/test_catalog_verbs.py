@@ -138,3 +138,13 @@ def test_a_text_in_a_language_that_is_not_told_is_of_an_undetermined_one(desk):
     offer = desk.json("bern", "zone", "offer", name)["offer"]
     assert desk.state.zones.offers[offer].body.about.language == "und"
     assert desk.json("lima", "catalog", "show", offer, "--language", "fr")["language"] == "en"
+
+
+def test_a_text_is_offered_and_found_like_any_dataset(text_desk):
+    offer = text_desk.json("bern", "zone", "offer", "rows")["offer"]
+    (hit,) = text_desk.json("lima", "catalog", "search", "documents", "--column", "text")
+    assert hit["offer"] == offer
+    field = json.loads(text_desk.told("lima", "catalog", "export", offer, "--format", "croissant"))["recordSet"][0][
+        "field"
+    ]
+    assert [(one["name"], one["dataType"]) for one in field] == [("text", "sc:Text")]
