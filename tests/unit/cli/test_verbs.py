@@ -41,6 +41,8 @@ def test_the_verbs_of_a_first_day_are_all_there():
         *(f"catalog {verb}" for verb in ("list", "search", "show", "export")),
         *(f"policy {verb}" for verb in ("show", "test", "template")),
         *(f"data {verb}" for verb in ("show", "match", "mock")),
+        *(f"stats {verb}" for verb in ("columns", "describe", "quantiles", "crosstab", "linear", "logistic")),
+        *(f"stats {verb}" for verb in ("survival", "cox", "pca", "kmeans")),
         *(
             "propose",
             "vote",

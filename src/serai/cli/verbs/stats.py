@@ -183,7 +183,13 @@ def logistic(data: JointData, *, outcome: str, terms: tuple[str, ...], ridge: st
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="COLUMN...")
-@click.option("--matrix", type=click.Choice(["correlation", "covariance"]), default="correlation", show_default=True)
+@click.option(
+    "--matrix",
+    type=click.Choice(["correlation", "covariance"]),
+    default="correlation",
+    show_default=True,
+    help="Whose eigenvectors; covariance keeps the columns' units.",
+)
 @_statistic
 def pca(data: JointData, *, names: tuple[str, ...], matrix: str) -> JointTable:
     """Principal components of numbers."""
