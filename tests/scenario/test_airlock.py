@@ -4,8 +4,10 @@ import stat
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from serai.agent import runner
 from serai.agent.airlock import FOLDER
 from serai.agent.held import EXPIRED, REJECTED, RELEASED, WAITING
 from serai.agent.vault import Vault
@@ -13,7 +15,9 @@ from serai.charter.agreements import Term
 from serai.errors import Unavailable
 from serai.kernel.envelope import parse_envelope
 from serai.kernel.keys import Role, key_id
+from serai.recipes.newton import Newton
 from serai.testing.faults import Crash, deadly
+from serai.training.statements import RunCancel
 
 FEATURES = {"features": "3"}
 MINUTE_MS = 60_000
@@ -130,6 +134,14 @@ def test_what_the_steward_rejects_stays_for_good(held):
     assert set(story.round(run).uploads) == {"lima", "oslo"}
 
 
+def test_what_waits_for_a_run_that_is_cancelled_waits_no_more(held):
+    story, run = held
+    story.bloc.say("lima", RunCancel(plan=run, reason="enough"))
+    story.bloc.settle()
+    assert [one.decision for one in queue(story).all()] == [EXPIRED]
+    assert copies(story) == []
+
+
 def test_a_decision_holds_for_the_same_bytes_in_a_later_round_and_for_no_others(running):
     story, run = running
     set_airlock(story, "bern", "always")
@@ -238,3 +250,39 @@ def test_a_zone_that_is_killed_before_and_after_every_step_sends_what_was_releas
     assert [held.decision for held in queue(story).all()] == [RELEASED] * 4
     assert all(set(this.summed) == set(story.bloc.members) for this in story.bloc.state.rounds.rounds.values())
     assert copies(story) == []
+
+
+class Fickle:
+    """A vector in memory that its program goes on writing to once it was read."""
+
+    def __init__(self, length):
+        self.shape, self.dtype = (length,), np.dtype(np.float64)
+        self._reads = 0
+
+    def __getitem__(self, place):
+        self._reads += 1
+        return np.full(place.stop - place.start, float(self._reads))
+
+
+@pytest.mark.parametrize("mode", ["unusual", None])
+def test_what_is_masked_is_what_was_measured_whatever_the_program_writes_meanwhile(running, monkeypatch, mode):
+    story, run = running
+    masked = []
+    real = runner.mask_vector
+
+    def mask(zone, job, this, vector, memory):
+        masked.append(np.array(vector[0 : job.length]))
+        return real(zone, job, this, vector, memory)
+
+    set_airlock(story, "bern", mode)
+    monkeypatch.setattr(runner, "mask_vector", mask)
+    monkeypatch.setattr(Newton, "contribute", lambda recipe, *_: Fickle(recipe.length))
+    story.bloc.members["bern"].runner.work(story.bloc.members["bern"].zone.mirror.view)
+    story.bloc.step_member("bern")
+    assert bool(masked) is (mode is None)
+    if mode is not None:
+        (held,) = queue(story).all()
+        decide(story, RELEASED)
+        story.bloc.step_member("bern")
+        assert held.facts["values"] == masked[0].size == story.run(run).plan.length
+        assert set(masked[0]) == {1.0}

@@ -24,6 +24,7 @@ the masked upload                      it is sent as it lies there; the copy goe
 =====================================  =============================================
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ from serai.agent.zone import Zone
 from serai.aggregation.codec import Codec, Source
 from serai.aggregation.measuring import Measuring, distinct_cells
 from serai.aggregation.state import Round
-from serai.errors import Refused
+from serai.errors import Conflict, Refused
 from serai.kernel.canonical import canonical
 from serai.kernel.ids import Digest
 from serai.storage.disk import no_room_explained
@@ -207,19 +208,22 @@ class Passage:
 def sweep(zone: Zone, view: View) -> None:
     """Let go of copies that are masked or rejected, and of what waited for a round that has closed."""
     folder, queue = zone.settings.home / FOLDER, zone.journal.airlock
-    if not folder.is_dir():
-        return
-    kept = set()
-    for held in queue.all():
-        this = view.state.rounds.rounds.get(held.about) if held.kind == VECTOR else None
-        is_over = held.kind == VECTOR and (this is None or this.closed is not None or zone.member in this.uploads)
-        if held.decision == WAITING and is_over:
-            queue.decide(held.id, EXPIRED, "", "its round closed before anybody decided", zone.now_ms())
-        elif held.decision in {WAITING, RELEASED} and not is_over:
-            kept.add(path_of(zone.settings.home, held.id).name)
-    for path in folder.iterdir():
-        if path.name not in kept:
+    for held in queue.waiting():
+        if _is_over(zone, view, held):
+            with contextlib.suppress(Conflict):  # somebody decides at this very moment
+                queue.decide(held.id, EXPIRED, "", "its round closed before anybody decided", zone.now_ms())
+    for path in folder.iterdir() if folder.is_dir() else ():
+        kept = queue.find(Digest(path.stem))
+        if kept is None or kept.decision not in {WAITING, RELEASED} or _is_over(zone, view, kept):
             path.unlink(missing_ok=True)
+
+
+def _is_over(zone: Zone, view: View, held: Held) -> bool:
+    """Whether a round has closed, or has this zone's vector already, or its run was cancelled; counts may wait for ever."""
+    run, this = view.state.runs.plans.get(held.run), view.state.rounds.rounds.get(held.about)
+    if run is not None and run.cancelled is not None:
+        return True
+    return held.kind == VECTOR and (this is None or this.closed is not None or zone.member in this.uploads)
 
 
 def _check(held: Held) -> None:

@@ -14,8 +14,15 @@ from serai.agent.admission import Prepared, find_frozen, refresh
 from serai.agent.airlock import Passage
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
+from serai.aggregation.state import RoundsState
+from serai.aggregation.statements import RoundRecover, RoundRelease, RoundUpload
+from serai.analytics.statements import Evaluation
 from serai.errors import Refused
+from serai.kernel.canonical import Json
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest
 from serai.kernel.verdict import Denied
+from serai.state import Jobs
 from serai.training.state import Run
 from serai.zones.admission import data_facts, effective_policies
 from serai.zones.airlock import Airlock, airlock_of
@@ -24,8 +31,14 @@ from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
 from serai.zones.guard import HOUR_TERMS
 from serai.zones.policy import Policy, judge_policies, select_terms
+from serai.zones.statements import PrivacyCharge
+from serai.zones.terms import find_expiry
 
 WORK_TERMS: Final = HOUR_TERMS | {"compute_cap_s"}
+MADE_OF_ROWS: Final = frozenset(
+    {RoundUpload.KIND, RoundRelease.KIND, RoundRecover.KIND, Evaluation.KIND, PrivacyCharge.KIND}
+)
+"""Statements that are made of rows, or make readable what is."""
 
 
 def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
@@ -158,6 +171,35 @@ def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts
     except Refused:
         return False
     return True
+
+
+def may_carry(zone: Zone, view: View, entry: bytes) -> bool:
+    """Whether a statement of this zone's, which the center does not show, may be handed in and told peers once more.
+
+    What is made of rows was let out once; meanwhile a person may have said no, or consent may have ended.
+    """
+    envelope = parse_envelope(entry)
+    if envelope.kind not in MADE_OF_ROWS:
+        return True
+    run = view.state.runs.plans.get(_run_of(view.state.rounds, envelope.predicate))
+    if run is None or zone.member not in run.plan.offers or zone.settings.is_stopped or find_frozen(zone, run, view):
+        return False
+    job = Jobs(view.state, view.state.now).get(run.id)
+    if job is None or zone.member not in job.keys:
+        return False
+    try:
+        terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
+    except Refused:
+        return False
+    until_ms = find_expiry(tuple(terms))
+    return until_ms is None or view.state.time_ms < until_ms
+
+
+def _run_of(rounds: RoundsState, said: Mapping[str, Json]) -> Digest:
+    """The run that a statement made of rows is about; "" where the log does not tell."""
+    opened = said.get("open") or rounds.closes.get(Digest(str(said.get("close"))))
+    this = rounds.rounds.get(Digest(str(opened)))
+    return this.body.run if this else Digest(str(said.get("run", "")))
 
 
 def _let_out(egress: Egress) -> None:

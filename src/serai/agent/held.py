@@ -37,6 +37,7 @@ from serai.kernel.ids import Digest
 from serai.storage.database import transaction, upsert
 
 MAX_WAITING: Final = 64
+MAX_DECIDED: Final = 4096  # a decision that is forgotten is asked for again
 _MAX_PASSED: Final = 256  # of one program
 _RECENT: Final = 16  # with which a new output is compared
 
@@ -178,6 +179,9 @@ class HeldOutputs:
                     "egress 5",
                 )
             connection.execute(upsert(_HELD), values)
+            decided = select(_HELD.c.id).where(_HELD.c.decision != WAITING).order_by(_ROW.desc())
+            too_old = decided.offset(MAX_DECIDED).limit(MAX_WAITING)
+            connection.execute(delete(_HELD).where(_HELD.c.id.in_(too_old)))
 
     def find(self, item: Digest) -> Held | None:
         """An output by its name."""
@@ -199,6 +203,12 @@ class HeldOutputs:
         """Everything that is kept, oldest first."""
         with transaction(self._engine) as connection:
             rows = connection.execute(select(_HELD).order_by(_HELD.c.since_ms, _ROW)).all()
+        return tuple(map(_held_of, rows))
+
+    def waiting(self) -> tuple[Held, ...]:
+        """What waits."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(_HELD).where(_HELD.c.decision == WAITING)).all()
         return tuple(map(_held_of, rows))
 
     def decide(self, item: Digest, decision: str, by: str, reason: str, now_ms: int) -> None:
