@@ -37,6 +37,7 @@ def test_a_spreadsheet_has_the_same_facts(used):
     rows = list(csv.DictReader(io.StringIO(used.told("bern", "zone", "uses", "--csv"))))
     whole = used.json("bern", "zone", "uses")
     assert [row["digest"] for row in rows] == [use["digest"] for use in whole]
+    assert list(rows[0]) == list(whole[0])
     assert json.loads(rows[-1]["shown"]) == whole[-1]["shown"]
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from serai.errors import Misconfigured
 from serai.kernel.records import to_json
 from serai.zones.uses import Use, parse_use, verify_uses
 
+_FIELDS: Final = tuple(item.name for item in fields(Use))
 _COLUMNS: Final = ("number", "when", "left", "run", "recipe", "rows", "bytes", "planner", "airlock")
 
 
@@ -51,7 +53,7 @@ def uses(
     found = list(_chosen(settings, dataset, run, since))
     if as_csv:
         writer = csv.writer(sys.stdout)
-        writer.writerow(Use.__dataclass_fields__)
+        writer.writerow(_FIELDS)
         writer.writerows([_cell(value) for value in _value(use).values()] for use in found)
         return
     emit_table([_value(use) if as_json else _row(use) for use in found], _COLUMNS, as_json=as_json)
@@ -108,7 +110,7 @@ def _verdict(read: tuple[Use, ...], compared: Compared) -> dict[str, Any]:
 def _value(use: Use) -> dict[str, Any]:
     value = to_json(use)
     assert isinstance(value, dict)
-    return {name: value.get(name) for name in Use.__dataclass_fields__}
+    return {name: value.get(name) for name in _FIELDS}
 
 
 def _cell(value: object) -> object:
