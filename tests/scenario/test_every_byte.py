@@ -5,7 +5,6 @@ byte that a zone writes. See ``serai.testing.tap``.
 """
 
 import base64
-import json
 import re
 import struct
 import tempfile
@@ -15,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import serai
 from serai.agent.app import Follower
 from serai.agent.held import REJECTED
 from serai.agent.runner import Runner
@@ -27,14 +25,13 @@ from serai.charter.agreements import Term
 from serai.errors import Malformed
 from serai.hub.statements import Release
 from serai.kernel.envelope import parse_envelope
-from serai.kernel.ids import Digest, MemberId, digest_of
-from serai.kernel.keys import Role, key_id
-from serai.ledger.checkpoint import Checkpoint, verify_cosignature, witness_key
-from serai.ledger.merkle import leaf_hash, root_of
+from serai.kernel.ids import Digest
+from serai.kernel.keys import Role
 from serai.recipes.registry import build
 from serai.state import Jobs
-from serai.testing.federation import ORIGIN, Member
+from serai.testing.federation import Member
 from serai.testing.tap import TappedFederation, parse_requests, watched_dials
+from serai.testing.written import Written
 from serai.training.methods import Context
 from serai.training.statements import RunCancel
 from serai.zones.freezes import Freeze, Frozen
@@ -83,83 +80,8 @@ def agreement(bloc):
     return bloc.agree()
 
 
-# What a zone may write
-
-
-HEX = "[0-9a-f]{64}"
-TARGETS = {
-    "GET": re.compile(rf"/news\?size=\d{{1,9}}&witnessed=\d{{1,9}}&wait_ms=\d{{1,5}}|/(blobs|uploads)/{HEX}|/health"),
-    "HEAD": re.compile(rf"/blobs/{HEX}"),
-    "PUT": re.compile(rf"/blobs/{HEX}"),
-    "POST": re.compile(r"/entries|/cosignatures"),
-}
-HEADERS = {
-    "host": r"127\.0\.0\.1:\d{4,5}",
-    "accept-encoding": "identity",
-    "user-agent": rf"serai/{re.escape(serai.__version__)} \((bern|lima|oslo)\)",
-    "content-length": r"\d{1,8}",
-    "content-type": "application/json",
-    "content-digest": r"sha-256=:[A-Za-z0-9+/]{43}=:",
-    "range": r"bytes=\d{1,9}-\d{0,9}",
-    "signature-input": (
-        r'serai=\("@method" "@path" "@query"( "content-digest")?\)'
-        rf';created=\d{{10}};nonce="[0-9a-f]{{32}}";keyid="{HEX}";alg="ed25519"'
-    ),
-    "signature": r"serai=:[A-Za-z0-9+/]{86}==:",
-}
-
-
-class Accounts:
-    """What one member may have written, by the log as it stands; ``take`` raises where a request is anything else."""
-
-    def __init__(self, bloc, member):
-        self._bloc, self._member = bloc, member
-        self._zone_key = bloc.signer(member, Role.ZONE).public
-        self._entries = bloc.entries
-        self._leaves = [leaf_hash(entry) for entry in self._entries]
-        self._logged = set(self._entries)
-        self._blobs = set()  # what it said in the log that it sends, and models that members agreed on
-        for this in bloc.state.rounds.rounds.values():
-            self._blobs |= {result.model for result in this.results.values()} | {this.body.model}
-            if (upload := this.uploads.get(MemberId(member))) is not None:
-                self._blobs |= {upload.body.blob, upload.body.chunks}
-
-    def since(self, mark=()):
-        return [self.take(asked) for asked in self._bloc.taps[self._member].since(mark)]
-
-    def take(self, asked):
-        """What a request carries."""
-        assert TARGETS[asked.method].fullmatch(asked.target), asked.target
-        for name, value in asked.headers:
-            assert re.fullmatch(HEADERS[name], value), (name, value)
-        headers = dict(asked.headers)
-        assert f'keyid="{key_id(self._zone_key)}"' in headers["signature-input"]
-        assert f"({self._member})" in headers["user-agent"]
-        if asked.method in {"GET", "HEAD"}:
-            assert asked.body == b""
-            return "question"
-        if asked.method == "PUT":
-            digest = asked.target.removeprefix("/blobs/")
-            assert digest_of(asked.body) == digest
-            assert digest in self._blobs
-            return "blob"
-        return self._entry(asked) if asked.target == "/entries" else self._cosignature(asked)
-
-    def _entry(self, asked):
-        envelope = parse_envelope(asked.body)
-        assert envelope.encode() == asked.body
-        envelope.verify(self._zone_key)
-        assert asked.body in self._logged
-        return envelope.kind
-
-    def _cosignature(self, asked):
-        told = json.loads(asked.body)
-        assert set(told) == {"member", "line", "size"}
-        assert len(told["line"]) < 200
-        note = Checkpoint(ORIGIN, told["size"], root_of(self._leaves[: told["size"]])).body()
-        key = witness_key(ORIGIN, told["member"], self._bloc.signer(self._member, Role.WITNESS).public)
-        assert verify_cosignature(note, told["line"], key) <= self._bloc.now_ms // 1000
-        return "cosignature"
+def written(bloc, member):
+    return Written(member, bloc.state, bloc.entries)
 
 
 # What must not be in it
@@ -239,7 +161,7 @@ def test_every_byte_of_a_whole_run_is_accounted_for(bloc, agreement):
     assert final(bloc, statistics) is not None
     assert {address[1] for address in dials} <= {tap.port for tap in bloc.taps.values()}
     for member in MEMBERS:
-        kinds = Accounts(bloc, member).since()
+        kinds = written(bloc, member).take_all(bloc.taps[member].since())
         assert kinds.count("round.upload") == kinds.count("round.release") == 4
         assert kinds.count("evaluation") == 1
         assert set(kinds) == {
@@ -388,9 +310,9 @@ def said_of_rows(bloc, mark, run):
     closes = {this.closed.id: this.body.run for this in bloc.state.rounds.rounds.values() if this.closed}
     kinds = set()
     derived = []
-    accounts = Accounts(bloc, "bern")
+    account = written(bloc, "bern")
     for asked in bloc.taps["bern"].since(mark):
-        kind = accounts.take(asked)
+        kind = account.take(asked)
         kinds.add(kind)
         if kind in DERIVED:
             predicate = parse_envelope(asked.body).predicate

@@ -131,13 +131,22 @@ class Tap:
         with contextlib.suppress(OSError):  # the listener was closed
             while True:
                 member, _ = self._listener.accept()
-                center = socket.create_connection((HOST, self._to))
-                self._sockets += [member, center]
-                kept = bytearray()
-                self._streams.append(kept)
-                for source, target, into in ((member, center, kept), (center, member, None)):
-                    pump = threading.Thread(target=_pump, args=(source, target, into), name=_THREAD, daemon=True)
-                    pump.start()
+                self._sockets.append(member)
+                self._join(member)
+
+    def _join(self, member: socket.socket) -> None:
+        """Pass on what one connection carries, both ways."""
+        try:
+            center = socket.create_connection((HOST, self._to))
+        except OSError:
+            member.close()  # the center is gone, and so is the line to it
+            return
+        self._sockets.append(center)
+        kept = bytearray()
+        self._streams.append(kept)
+        for source, target, into in ((member, center, kept), (center, member, None)):
+            pump = threading.Thread(target=_pump, args=(source, target, into), name=_THREAD, daemon=True)
+            pump.start()
 
 
 def _pump(source: socket.socket, target: socket.socket, kept: bytearray | None) -> None:
