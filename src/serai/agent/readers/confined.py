@@ -25,29 +25,31 @@ from serai.agent.readers.column_file import STRIDE, ColumnFile
 from serai.agent.readers.reading import MAX_ROWS, Category, Flag, Part, Reading, reading_of
 from serai.agent.sandbox import READER, Call, Fence, Worker, clean, find_fence
 from serai.agent.settings import Limits
-from serai.errors import Malformed, Misconfigured, Refused, SeraiError
+from serai.errors import Malformed, Misconfigured, Missing, Refused, SeraiError
 from serai.kernel.records import to_json
 
 LIMITS: Final = Limits(memory_mb=1024, call_s=3600, scratch_mb=64)
 _CODE: Final = re.compile(r"[a-z-]{1,40}")
 _PIECE: Final = 1 << 20  # rows checked at a time
-_FAMILIES: Final[dict[str, type[SeraiError]]] = {kind.family: kind for kind in (Malformed, Misconfigured, Refused)}
+_FAMILIES: Final[dict[str, type[SeraiError]]] = {
+    kind.family: kind for kind in (Malformed, Misconfigured, Missing, Refused)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a child is to read; see ``sources.read_columns``."""
+    """What a child is to read; see ``reading.reading_of``."""
 
     settings: DatasetSettings
     columns: tuple[str, ...] | None
     subject: bool
 
 
-def read_confined(wish: Wish) -> ColumnFile:
-    """Read columns in a child process.
+def read_confined(wish: Wish) -> tuple[ColumnFile, int]:
+    """Read columns in a child process; the file, and how many of its rows, the last ones, are held back.
 
     Raises:
-        Refused, Misconfigured, Malformed: as ``sources.read_columns``; also where the child died or took too long.
+        Refused, Misconfigured, Malformed: as ``reading.reading_of`` and the reader; also where the child died or took too long.
 
     """
     settings = wish.settings
@@ -70,12 +72,12 @@ def read_confined(wish: Wish) -> ColumnFile:
         worker.close()
     if isinstance(refused := answer.message.get("refused"), dict):
         raise _refused(refused)
-    rows = answer.message.get("rows")
-    if type(rows) is not int or not 0 <= rows <= MAX_ROWS:
+    rows, held_back = (answer.message.get(name) for name in ("rows", "held_back"))
+    if type(rows) is not int or type(held_back) is not int or not 0 <= held_back <= rows <= MAX_ROWS:
         raise Malformed("dataset-reader", f"{where}: its reader answers {str(rows)[:40]!r} for a number of rows")
     file = ColumnFile(reading.dtypes, answer.outbox.duplicate(), rows)
     _check(file, reading, where)
-    return file
+    return file, held_back
 
 
 def _fence(settings: DatasetSettings) -> Fence:
