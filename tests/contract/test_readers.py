@@ -17,13 +17,13 @@ from serai.agent.datasets import (
     MissingPolicy,
     RowFilter,
 )
-from serai.agent.readers.sources import read_columns, source_digest
+from serai.agent.readers.sources import read_columns
 from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
 from serai.errors import Malformed, Misconfigured, Missing
 from serai.kernel.ids import MemberId
 
-SOURCES = ("csv", "parquet", "arrow", "duckdb", "postgres")
+SOURCES = ("csv", "parquet", "duckdb", "postgres")
 FIELDS = {
     "age": Field(kind=FieldKind.NUMBER, column="Alter", unit="a", low="0", high="120"),
     "weight": Field(kind=FieldKind.NUMBER, unit="kg", factor="0.5", offset="1"),
@@ -171,12 +171,6 @@ def test_a_column_that_the_source_lacks_is_named_with_those_it_has(source):
         read_columns(settings, ("height",))
 
 
-def test_the_digest_changes_with_the_rows_and_with_nothing_else(source):
-    first = source_digest(source())
-    assert source_digest(source()) == first
-    assert source_digest(source([*ROWS[:3], (34, -2.0, None, True, "A", None)])) != first
-
-
 def test_more_rows_than_a_batch_has_come_in_order(source):
     count = 20_000 if source().stored_as is Format.POSTGRES else 70_000  # more than a batch of each reader
     rows = [(1, float(number), "1", True, "A", "p") for number in range(count)]
@@ -195,14 +189,13 @@ def test_what_was_offered_is_found_by_its_digest_until_a_row_changes(source, tmp
 # What only one of them has
 
 
-def test_a_stream_of_arrow_reads_like_a_file(tmp_path):
-    given = write("stream", tmp_path, ROWS, None)
-    assert read_columns(DatasetSettings(title="t", fields=FIELDS, **given), ("sex",)).column("sex").tolist() == [
-        0,
-        0,
-        1,
-        -1,
-    ]
+@pytest.mark.parametrize("kind", ["arrow", "stream"])
+def test_files_and_streams_of_arrow_read_alike(tmp_path, kind):
+    settings = DatasetSettings(title="t", fields=FIELDS, **write(kind, tmp_path, ROWS, None))
+    file = read_columns(settings, tuple(FIELDS))
+    assert np.array_equal(file.column("weight"), [41.125, 1.0005, np.nan, 0.0], equal_nan=True)
+    assert file.column("sex").tolist() == [0, 0, 1, -1]
+    assert file.column("smokes").tolist() == [1, 0, -1, 1]
 
 
 def test_rows_that_change_between_the_look_at_the_digest_and_the_reading_are_not_used(tmp_path, monkeypatch):
@@ -258,9 +251,7 @@ def test_a_query_to_duckdb_reaches_no_other_file_and_changes_nothing(tmp_path):
     for query, message in (
         (f"select * from read_csv('{tmp_path}/other.csv')", "disabled"),
         (f"select * from '{tmp_path}/other.csv'", "cannot be read"),
-        ("install httpfs", "one SELECT"),
         (f"copy t to '{tmp_path}/out.csv'", "one SELECT"),
-        ("select 1; select 2", "one SELECT"),
         ("drop table t", "one SELECT"),
     ):
         with pytest.raises((Malformed, Misconfigured), match=message):
