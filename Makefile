@@ -13,7 +13,7 @@ PIP := $(V)/bin/python -m pip --disable-pip-version-check --no-input -q
 LOCKED := install --require-hashes --no-deps
 TESTS ?= tests
 DEMO ?=
-BENCH ?= exchange ledger masking policy published takeover
+BENCH ?= exchange joint_statistics ledger masking policy published takeover
 PIP_TOOLS := pip-tools==7.6.2
 PEFT := peft==0.21.2  # reads, in a test, the adapters that a lora run released
 

@@ -19,6 +19,7 @@ from serai.agent.settings import load_settings
 from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
 from serai.aggregation.shares import combine, split
+from serai.analytics.results import read_result
 from serai.charter.decision import Choice
 from serai.charter.simulation import simulate
 from serai.charter.statements import Ballot
@@ -35,8 +36,11 @@ from serai.ledger.merkle import leaf_hash, node_hash, root_of
 from serai.ledger.tiles import encode_bundle
 from serai.programme.fairness import INDICES
 from serai.programme.stages import LIFE
+from serai.recipes.registry import build
 from serai.testing.federation import Federation
+from serai.testing.summing import sum_tables
 from serai.training.methods import Context, Data
+from serai.training.tables import Table
 from serai.zones.terms import VOCABULARY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -97,6 +101,35 @@ def test_the_hybrid_key_in_the_specification_is_made_as_shown():
     assert shown["ml-dsa key digest"] == hashlib.sha256(mldsa).hexdigest()
     assert shown["hybrid key"] == hybrid_key(ed25519, mldsa).hex()
     assert shown["hybrid key id"] == key_id(hybrid_key(ed25519, mldsa))
+
+
+def test_the_statistics_in_the_specification_are_summed_as_shown():
+    shown, missing = values("spec/statistics.md"), float("nan")
+    rows = {"bern": ([2, 4], [0, 1]), "lima": ([3, 3], [1, 0]), "suva": ([5, 2, missing], [0, 1, 1])}
+    tables = {
+        name: Table(rows=len(weeks), numbers={"weeks": np.array(weeks, float), "dead": np.array(dead, float)})
+        for name, (weeks, dead) in rows.items()
+    }
+    asked = {
+        "describe": {"bounds": "weeks=0:4", "bins": "2"},
+        "kaplan_meier": {"time": "weeks", "event": "dead", "until": "4", "step": "2"},
+    }
+    results = {}
+    for name, params in asked.items():
+        recipe, total = build(name, params, {}), 0.0
+        for member, table in tables.items():
+            nothing, none = np.zeros((table.rows, 0)), np.zeros(0)
+            data = Data(x=nothing, y=none, test_x=nothing, test_y=none, names=(), table=table)
+            context = Context(round=0, seed=bytes(32), member=MemberId(member))
+            vector = recipe.contribute(recipe.initial(), data, context)
+            assert shown[f"{name} {member}"] == " ".join(f"{value:g}" for value in vector)
+            total += vector
+        assert shown[f"{name} sum"] == " ".join(f"{value:g}" for value in total)
+        results[name] = read_result(name, params, sum_tables(name, params, tables))
+    (numbers,) = results["describe"].frame("numbers").rows
+    assert (shown["mean"], shown["variance"]) == (str(numbers[4]), str(numbers[6]))
+    survival = {row[0]: row[4] for row in results["kaplan_meier"].frame("survival").rows}
+    assert (shown["survival 2"], shown["survival 4"]) == (str(survival[2]), str(survival[4]))
 
 
 def test_the_log_in_the_specification_has_the_tree_and_notes_shown():

@@ -10,19 +10,47 @@ from typing import Final
 from serai.errors import Missing
 from serai.kernel.ids import Digest
 from serai.recipes.boosting import Boosting
+from serai.recipes.cox import Cox
+from serai.recipes.crosstab import Crosstab
+from serai.recipes.describe import Describe
 from serai.recipes.equipment import DEFAULTS, Equipment, equip
+from serai.recipes.kaplan_meier import KaplanMeier
+from serai.recipes.kmeans import Kmeans
 from serai.recipes.language_model import LanguageModel
+from serai.recipes.linear import Linear
 from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.logistic import Logistic
 from serai.recipes.lora import Lora
 from serai.recipes.mlp import Mlp
 from serai.recipes.moments import Moments
 from serai.recipes.newton import Newton
+from serai.recipes.pca import Pca
 from serai.recipes.probe import Probe
+from serai.recipes.quantiles import Quantiles
 from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (Boosting, LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe
+    for recipe in (
+        Boosting,
+        Cox,
+        Crosstab,
+        Describe,
+        KaplanMeier,
+        Kmeans,
+        LanguageModel,
+        Linear,
+        LocalSgd,
+        Logistic,
+        Lora,
+        Mlp,
+        Moments,
+        Newton,
+        Pca,
+        Probe,
+        Quantiles,
+    )
 }
 """Every recipe that comes with serai."""
 

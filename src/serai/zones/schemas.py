@@ -8,12 +8,13 @@ from serai.kernel.ids import MemberId
 from serai.zones.statements import Column
 
 NOWHERE: Final = "missing"
+BOUNDS: Final = "bounds"
 
 _ASPECTS: Final[tuple[tuple[str, Callable[[Column], str]], ...]] = (
     ("kind", lambda column: column.kind),
     ("unit", lambda column: column.unit or "none"),
     ("levels", lambda column: ", ".join(column.levels) or "not said"),
-    ("bounds", lambda column: f"{column.low or '?'} to {column.high or '?'}"),
+    (BOUNDS, lambda column: f"{column.low or '?'} to {column.high or '?'}"),
 )
 
 

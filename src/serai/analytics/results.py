@@ -1,0 +1,55 @@
+"""What people read of a run of statistics, from its plan's settings and the model that everybody agrees on."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from serai.analytics.components import kmeans, pca
+from serai.analytics.contingency import crosstab
+from serai.analytics.frames import Curve, Frame, Result
+from serai.analytics.hazards import cox
+from serai.analytics.regression import linear, logistic
+from serai.analytics.summaries import describe, quantiles
+from serai.analytics.survival import kaplan_meier
+from serai.errors import Malformed, Missing
+from serai.training.statistics.components import KMEANS, PCA
+from serai.training.statistics.regression import LINEAR, LOGISTIC
+from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
+from serai.training.statistics.survival import COX, KAPLAN_MEIER
+from serai.training.tensors import Model
+
+__all__ = ["RESULTS", "Curve", "Frame", "Result", "read_result"]
+
+RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
+    COX: cox,
+    CROSSTAB: crosstab,
+    DESCRIBE: describe,
+    KAPLAN_MEIER: kaplan_meier,
+    KMEANS: kmeans,
+    LINEAR: linear,
+    LOGISTIC: logistic,
+    PCA: pca,
+    QUANTILES: quantiles,
+}
+"""How to read the model of each recipe of statistics."""
+
+
+def read_result(recipe: str, params: Mapping[str, str], model: Model) -> Result:
+    """The result of a statistic.
+
+    Args:
+        recipe: its name.
+        params: the settings in its plan.
+        model: what the run's rounds made.
+
+    Raises:
+        Missing: the recipe is none of statistics.
+        Malformed: the settings are not the recipe's, or the model is not one of theirs.
+
+    """
+    read = RESULTS.get(recipe)
+    if read is None:
+        raise Missing("statistic", f"{recipe!r} is no statistic; there are {', '.join(RESULTS)}")
+    try:
+        return read(params, model)
+    except (KeyError, IndexError, ValueError) as error:
+        raise Malformed("statistic-model", f"the model does not fit {recipe} with these settings: {error}") from error
