@@ -225,7 +225,7 @@ def _reading_as_json(settings: DatasetSettings) -> Json:
 
 def _load_text(settings: DatasetSettings) -> Data:
     documents = read_documents(Path(settings.path))
-    test = choose_test_rows(np.zeros(len(documents)), settings)
+    test = choose_test_rows(np.zeros(len(documents), np.int8), settings)
     train, held_back = np.flatnonzero(~test), np.flatnonzero(test)
     return Data(
         x=np.zeros((train.size, 0)),

@@ -47,7 +47,7 @@ def filled(*sizes):
 @pytest.mark.parametrize("sizes", [[20], [1] * 20, [7, 6, 7]])
 def test_rows_keep_their_order_on_each_side_however_they_come(sizes):
     file, held_back = filled(sizes, sizes)
-    test = choose_test_rows(np.array(LABELS, float), SETTINGS)
+    test = choose_test_rows(np.array(LABELS, np.int8), SETTINGS)
     x, y = file.column(FEATURES)[:, 0], file.column(LABEL)
     assert held_back == 6  # a third of ten of each label, rounded down
     assert x.tolist() == [*np.flatnonzero(~test), *np.flatnonzero(test)]

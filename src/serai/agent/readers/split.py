@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import TypeAlias
+from itertools import chain
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from serai.errors import Missing
 
 Open: TypeAlias = Callable[[Reading], Iterator[Batch]]
 """Begins to read a source: what a reading needs of it."""
+
+_PIECE: Final = 1 << 16
 
 
 def fill(file: ColumnFile, source: Open, reading: Reading, settings: DatasetSettings) -> int:
@@ -31,8 +34,9 @@ def fill(file: ColumnFile, source: Open, reading: Reading, settings: DatasetSett
     """
     test: npt.NDArray[np.bool_] | None = None
     if LABEL in reading.parts and settings.test_share:
-        labels = [arrays[0] for arrays in read_parts(source(reading.only(LABEL)), reading.only(LABEL))]
-        test = choose_test_rows(np.concatenate(labels) if labels else np.zeros(0), settings)
+        only = reading.only(LABEL)
+        labels = [arrays[0].astype(np.int8) for arrays in read_parts(source(only), only)]
+        test = choose_test_rows(np.concatenate(labels) if labels else np.zeros(0, np.int8), settings)
     if test is None:
         for arrays in read_parts(source(reading), reading):
             file.append(arrays)
@@ -40,16 +44,23 @@ def fill(file: ColumnFile, source: Open, reading: Reading, settings: DatasetSett
     return _place(file, read_parts(source(reading), reading), test)
 
 
-def choose_test_rows(labels: npt.NDArray[np.float64], settings: DatasetSettings) -> npt.NDArray[np.bool_]:
+def choose_test_rows(labels: npt.NDArray[np.int8], settings: DatasetSettings) -> npt.NDArray[np.bool_]:
     """Pick the rows to hold back: of each label, the first share in an order drawn by hashing.
 
     A hash of seed and row number orders the rows, for it gives the same order in
     every version of every library, which a random generator does not promise.
+
+    Args:
+        labels: of each row, ``(rows,)``.
+        settings: the dataset's.
+
     """
     test = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        ranks = np.fromiter((_rank(settings.split_seed, row) for row in rows.tolist()), np.uint64, rows.size)
+        pieces = (rows[start : start + _PIECE].tolist() for start in range(0, rows.size, _PIECE))
+        numbers = chain.from_iterable(pieces)  # never ten million numbers as objects at once
+        ranks = np.fromiter((_rank(settings.split_seed, row) for row in numbers), np.uint64, rows.size)
         test[rows[np.argsort(ranks, kind="stable")[: _share(rows.size, settings.test_share)]]] = True
     return test
 
