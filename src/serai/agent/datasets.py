@@ -346,6 +346,8 @@ def _described(settings: DatasetSettings, name: str) -> Column:
 def _check_source(settings: DatasetSettings) -> None:
     is_table = settings.kind is DatasetKind.TABLE
     stored = settings.stored_as if is_table else None
+    if "\0" in settings.path + settings.query + settings.service + settings.service_file:
+        raise ValueError("path, query and service are texts without the character U+0000")
     if settings.format and not is_table:
         raise ValueError("format says how a table is stored; leave it out")
     if settings.query and stored not in {Format.DUCKDB, Format.POSTGRES}:

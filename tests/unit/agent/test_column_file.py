@@ -9,7 +9,7 @@ import pytest
 from serai.agent.datasets import DatasetSettings, Field, FieldKind, Format
 from serai.agent.readers import child, column_file, confined
 from serai.agent.readers.column_file import ColumnFile, table_data, training_data
-from serai.agent.readers.reading import Category, Flag, Number, Reading
+from serai.agent.readers.reading import Category, Features, Flag, Number, Reading
 from serai.agent.rows import rows_call
 from serai.errors import Malformed, Misconfigured
 
@@ -85,6 +85,7 @@ def test_a_table_tells_numbers_from_categories():
         (Flag("c", "a"), "<f8", 0.5),
         (Flag("c", "a"), "<f8", np.nan),
         (Number("c"), "<f8", np.inf),
+        (Features((Number("c"),)), "<f8", np.nan),
     ],
 )
 def test_a_reader_that_writes_what_its_column_cannot_hold_is_not_believed(part, dtype, value):

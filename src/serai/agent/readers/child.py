@@ -47,7 +47,8 @@ def _answer(message: Message, outbox: int, bounds: Sequence[int]) -> Message:
         return {"error": {"kind": "MemoryError", "text": str(error)[:MAX_ERROR_CHARS]}}
     except BaseException as error:  # noqa: BLE001  # whatever a library raises about foreign bytes is an answer
         first = (str(error).splitlines() or [""])[0][:MAX_ERROR_CHARS]
-        text = f"{message['settings'].get('path')} cannot be read: {type(error).__name__}: {first}"
+        told = message["settings"]
+        text = f"{told.get('path') or told.get('service')} cannot be read: {type(error).__name__}: {first}"
         return {"refused": {"family": Malformed.family, "code": "dataset-reader", "text": text}}
     else:
         return {"rows": file.rows, "held_back": held_back}
