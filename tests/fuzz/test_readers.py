@@ -211,6 +211,57 @@ def test_bent_images(tmp_path, count):
     bend_files(path, [image_bytes(kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF")], count, settings, ())
 
 
+EXPRESSIONS = (
+    *(
+        "1::numeric / 3",
+        "'nan'::float8",
+        "'infinity'::float8",
+        "1e400::numeric",
+        "null",
+        "''",
+        "'a'",
+        "true",
+        "'x'::bytea",
+    ),
+    *("array[1, 2]", "'{}'::jsonb", "'infinity'::date", "'4713-01-01 BC'::date", "interval '1 year'", "point(1, 2)"),
+    *(
+        "repeat('[', 100000)",
+        "E'a\\x01b'",
+        "'127.0.0.1'::inet",
+        "'12.50'::money",
+        "row(1, 2)",
+        "'1'::bit",
+        "'<a/>'::xml",
+    ),
+    *(
+        "1 / 0",
+        "nosuch",
+        "pg_sleep(0)::text",
+        "(select 1 union select 2)",
+        "current_user",
+        "9223372036854775807",
+        "-0.0",
+    ),
+    *("int4range(1, 2)", "now()", "'b'", "'1'", "' b '", "pg_read_file('/etc/passwd')", "'24:00'::time", "chr(65533)"),
+)
+
+
+def test_bent_queries(postgres, count):
+    source = random.Random(7)
+    for _ in range(count):
+        x, y = source.choices(EXPRESSIONS, k=2)
+        rows = source.choice(
+            ["from generate_series(1, 3)", "where false", "limit 2", "order by 1", "union all select 1, 'a'"]
+        )
+        names = source.choice([("x", "y"), ("x", "x"), ("y", '"X"'), ('"x"', '"y"')])
+        query = f"select {x} as {names[0]}, {y} as {names[1]} {rows}"
+        if not source.randrange(3):
+            query = bend(query.encode(), source).decode("utf-8", "replace").replace("\0", "?") or "select"
+        given = {"format": Format.POSTGRES, "service": "clinic", "service_file": str(postgres), "query": query}
+        settings = DatasetSettings(title="t", fields=FIELDS, **given)
+        read_or_refuse(settings, ("x", "y"))
+
+
 # What is made to harm
 
 
