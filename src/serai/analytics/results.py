@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
+
 from serai.analytics.components import kmeans, pca
 from serai.analytics.contingency import crosstab
 from serai.analytics.frames import Curve, Frame, Result
@@ -50,6 +52,8 @@ def read_result(recipe: str, params: Mapping[str, str], model: Model) -> Result:
     if read is None:
         raise Missing("statistic", f"{recipe!r} is no statistic; there are {', '.join(RESULTS)}")
     try:
-        return read(params, model)
-    except (KeyError, IndexError, ValueError) as error:
+        # A member may have added anything: of sums that no rows make there may be no mean, and still a table.
+        with np.errstate(all="ignore"):
+            return read(params, model)
+    except (ArithmeticError, LookupError, ValueError) as error:
         raise Malformed("statistic-model", f"the model does not fit {recipe} with these settings: {error}") from error
