@@ -19,7 +19,7 @@ from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
 from serai.training.statistics.survival import COX, KAPLAN_MEIER
 from serai.training.tensors import Model
 
-__all__ = ["RESULTS", "Curve", "Frame", "Result", "read_result"]
+__all__ = ["RESULTS", "USUAL_ROUNDS", "Curve", "Frame", "Result", "read_result"]
 
 RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
     COX: cox,
@@ -33,6 +33,9 @@ RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
     QUANTILES: quantiles,
 }
 """How to read the model of each recipe of statistics."""
+
+USUAL_ROUNDS: Final[Mapping[str, int]] = {**dict.fromkeys(RESULTS, 1), COX: 8, KMEANS: 20, LOGISTIC: 8, QUANTILES: 4}
+"""Rounds to plan where nobody says how many; the results of those that go on say whether they were enough."""
 
 
 def read_result(recipe: str, params: Mapping[str, str], model: Model) -> Result:
