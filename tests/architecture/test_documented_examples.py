@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tomllib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from serai.agent.readers.sources import read_columns
 from serai.agent.settings import load_settings
 from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
@@ -193,6 +195,22 @@ def test_the_zone_file_in_the_pages_is_one_that_a_zone_reads(tmp_path):
     assert settings.member == "bern"
     assert settings.datasets["heart"].used_columns == ("age", "sex", "num")
     assert tomllib.loads((tmp_path / "zone.toml").read_text(encoding="utf-8"))["policy"]
+
+
+def test_the_datasets_in_the_pages_are_read_as_they_are_described(tmp_path):
+    page = (DOCS / "how-to" / "describe-a-dataset.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^```(?:toml)?\n((?:member|\[datasets).*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "zone.toml").write_text("\n".join(tables), encoding="utf-8")
+    datasets = load_settings(tmp_path).datasets
+
+    assert set(datasets) == {"heart", "ward", "xray"}
+    heart = replace(datasets["heart"], path=str(tmp_path / "heart.csv"))
+    (tmp_path / "heart.csv").write_text("alter,weight,temperature,geschlecht\n61,150,98.6,W\n-9,200,?,male\n")
+    file = read_columns(heart, tuple(heart.fields))
+    assert file.column("weight").round(2).tolist() == [68.04, 90.72]
+    assert round(file.column("temperature")[0], 9) == 37
+    assert file.column("sex").tolist() == [0, 1]
+    assert np.isnan(file.column("age")[1])
 
 
 def test_the_policy_in_the_pages_says_of_its_jobs_what_is_shown(tmp_path):

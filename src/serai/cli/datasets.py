@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from serai.agent.datasets import described_columns
 from serai.agent.session import Session
-from serai.agent.settings import DatasetSettings
 from serai.agent.vault import Vault
 from serai.charter.agreements import Term
 from serai.client.find import find_id
@@ -11,7 +11,7 @@ from serai.client.voice import Spoken, say
 from serai.errors import Malformed
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
-from serai.zones.statements import Column, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.statements import Grant, GrantRevoke, Offer, OfferWithdraw
 
 
 def offer(session: Session, dataset: str) -> Spoken:
@@ -29,7 +29,7 @@ def offer(session: Session, dataset: str) -> Spoken:
         title=settings.title,
         description=settings.description,
         rows=vault.rows(dataset),
-        columns=_columns(settings),
+        columns=described_columns(settings),
         jurisdiction=settings.jurisdiction or session.settings.jurisdiction,
         terms=settings.terms,
     )
@@ -66,22 +66,6 @@ def withdraw(session: Session, prefix: str) -> Spoken:
     own = [id_ for id_, record in [*zones.offers.items(), *zones.grants.items()] if record.member == member]
     id_ = find_id(own, prefix, f"offer or grant of {member}")
     return say(session, OfferWithdraw(offer=id_) if id_ in zones.offers else GrantRevoke(grant=id_), Role.STEWARD)
-
-
-def _columns(settings: DatasetSettings) -> tuple[Column, ...]:
-    numbers = {feature.column for feature in settings.features if feature.kind}
-    if settings.label and settings.label.above is not None:
-        numbers.add(settings.label.column)
-    notes = settings.columns
-    return tuple(
-        Column(
-            name=name,
-            kind="number" if name in numbers else "category",
-            unit=notes[name].unit if name in notes else "",
-            description=notes[name].description if name in notes else "",
-        )
-        for name in settings.used_columns
-    )
 
 
 def _term(text: str) -> Term:

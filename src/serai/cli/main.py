@@ -55,6 +55,20 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
+    "stats": (
+        {
+            verb: f"serai.cli.verbs.stats:{verb}"
+            for verb in (
+                *("columns", "describe", "quantiles", "crosstab", "linear", "logistic", "survival", "cox"),
+                *("pca", "kmeans"),
+            )
+        },
+        "Joint statistics of rows that stay at home.",
+    ),
+    "data": (
+        {verb: f"serai.cli.verbs.data:{verb}" for verb in ("show", "match", "mock")},
+        "Look at one's own data, see whether everybody's fit together, make mock rows.",
+    ),
     "policy": (
         {verb: f"serai.cli.verbs.policy:{verb}" for verb in ("show", "test", "template")},
         "See what a zone's policy adds up to, and test it against example jobs.",

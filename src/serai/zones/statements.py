@@ -19,6 +19,9 @@ class Column:
         kind: what it holds, such as ``number``, ``category`` or ``text``.
         unit: unit of its values, such as ``mmHg``; empty where there is none.
         description: what it means, for people.
+        levels: what a category can be, in the order that all members share; empty where that is not said.
+        low: the least plausible number, as a decimal; public, like ``high``. Empty where none is known.
+        high: the greatest.
 
     """
 
@@ -26,6 +29,9 @@ class Column:
     kind: str
     unit: str
     description: str
+    levels: tuple[str, ...] = ()
+    low: str = ""
+    high: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

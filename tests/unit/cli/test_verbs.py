@@ -39,6 +39,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
         *(f"project {verb}" for verb in ("hold", "lift", "benefit", "draft", "compare", "merge", "clean")),
         *(f"plan {verb}" for verb in ("show", "add", "report", "object", "decide", "snapshot", "export", "fairness")),
         *(f"policy {verb}" for verb in ("show", "test", "template")),
+        *(f"data {verb}" for verb in ("show", "match", "mock")),
         *(
             "propose",
             "vote",
