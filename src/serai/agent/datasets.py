@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Final
 
 from serai.charter.agreements import Term
+from serai.zones.descriptions import UNDETERMINED, About, ColumnText, Text
 from serai.zones.statements import Column
 
 MAX_FIELDS: Final = 1_024
@@ -197,6 +198,16 @@ class ColumnNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextNote:
+    """What the steward says about a dataset in one more language; ``columns`` by their names."""
+
+    title: str
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
     """How images become numbers: each channel of each pixel is a feature from 0 to 1, row by row.
 
@@ -252,6 +263,12 @@ class DatasetSettings:
         columns: what the steward says of columns that features and label use.
         terms: what the steward offers it for.
         subject: the column that tells whom a row is about, such as a patient's number; no recipe sees it.
+        language: BCP 47 tag of title, description and columns.
+        keywords: words to find it by, in that language.
+        texts: the same in other languages, by BCP 47 tag.
+        creator: who made the data, where that is not the member.
+        contact: where to ask for an agreement, as ``https:`` or ``mailto:``.
+        license: SPDX identifier or ``https:`` address, where the data have a licence.
 
     """
 
@@ -276,6 +293,12 @@ class DatasetSettings:
     columns: Mapping[str, ColumnNote] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
     subject: str = ""
+    language: str = ""
+    keywords: tuple[str, ...] = ()
+    texts: Mapping[str, TextNote] = field(default_factory=dict)
+    creator: str = ""
+    contact: str = ""
+    license: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not be read.
@@ -316,9 +339,34 @@ class DatasetSettings:
 
 
 def described_columns(settings: DatasetSettings) -> tuple[Column, ...]:
-    """The columns as an offer describes them: the fields, then what features and label use beside them."""
+    """The columns as an offer describes them: the fields, then what features and label use beside them.
+
+    A text has one, of documents; an offer describes at least one column (``zones 1``).
+    """
+    if settings.kind is DatasetKind.TEXT:
+        return (Column(name="text", kind="text", unit="", description="one document in each row"),)
     used = [name for name in settings.used_columns if name not in settings.fields]
     return (*_described_fields(settings), *(_described(settings, name) for name in used))
+
+
+def described_about(settings: DatasetSettings) -> About | None:
+    """What catalogs ask of an offer beside its columns; None if the settings say nothing of it."""
+    about = About(
+        language=settings.language,
+        keywords=settings.keywords,
+        texts={tag: _text(note) for tag, note in settings.texts.items()},
+        creator=settings.creator,
+        contact=settings.contact,
+        license=settings.license,
+    )
+    if about == About(language=""):
+        return None
+    return about if about.language else replace(about, language=UNDETERMINED)
+
+
+def _text(note: TextNote) -> Text:
+    columns = tuple(ColumnText(name=name, description=text) for name, text in note.columns.items())
+    return Text(title=note.title, description=note.description, keywords=note.keywords, columns=columns)
 
 
 def _described_fields(settings: DatasetSettings) -> Iterator[Column]:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from serai.agent.datasets import described_columns
+from serai.agent.datasets import described_about, described_columns
 from serai.agent.session import Session
 from serai.agent.vault import Vault
 from serai.charter.agreements import Term
 from serai.client.find import find_id
 from serai.client.voice import Spoken, say
-from serai.errors import Malformed
+from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
+from serai.zones.descriptions import find_fault
 from serai.zones.statements import Grant, GrantRevoke, Offer, OfferWithdraw
 
 
@@ -19,6 +20,7 @@ def offer(session: Session, dataset: str) -> Spoken:
 
     Raises:
         Missing, Misconfigured, Malformed: as ``Vault.load``.
+        Misconfigured: what it says about the dataset could not stand in a catalog.
         Refused: the log's rules do not let this member offer it.
 
     """
@@ -32,7 +34,11 @@ def offer(session: Session, dataset: str) -> Spoken:
         columns=described_columns(settings),
         jurisdiction=settings.jurisdiction or session.settings.jurisdiction,
         terms=settings.terms,
+        about=described_about(settings),
     )
+    names = [column.name for column in body.columns]
+    if body.about is not None and (fault := find_fault(body.about, names)) is not None:
+        raise Misconfigured("settings-value", f"datasets.{dataset}: {fault}")
     return say(session, body, Role.STEWARD)
 
 

@@ -90,6 +90,18 @@ def code_digest(name: str, read: Callable[[str], bytes] = source_of) -> Digest:
         Missing: no such recipe is installed here.
 
     """
+    sources = sources_of(name, read)
+    lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
+    return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def sources_of(name: str, read: Callable[[str], bytes] = source_of) -> Mapping[str, bytes]:
+    """The source of every module that ``code_digest`` covers, by its dotted name.
+
+    Raises:
+        Missing: no such recipe is installed here.
+
+    """
     sources: dict[str, bytes] = {}
     waiting = [_find(name).__module__]
     while waiting:
@@ -97,8 +109,7 @@ def code_digest(name: str, read: Callable[[str], bytes] = source_of) -> Digest:
         if module not in sources:
             sources[module] = read(module)
             waiting.extend(_imports(sources[module]))
-    lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
-    return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
+    return sources
 
 
 def _find(name: str) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]:

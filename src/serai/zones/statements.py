@@ -7,6 +7,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
+from serai.zones.descriptions import About
 from serai.zones.facts import PrivacyCost
 
 
@@ -48,6 +49,8 @@ class Offer:
         columns: the columns, in order.
         jurisdiction: whose law the data are under, such as ``CH``.
         terms: what holds for every use.
+        about: what catalogs ask beside that; None where the steward did not say, as in offers
+            of before it could be said.
 
     """
 
@@ -61,6 +64,7 @@ class Offer:
     columns: tuple[Column, ...]
     jurisdiction: str
     terms: tuple[Term, ...]
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
