@@ -1,6 +1,7 @@
 """Every source of tables keeps one contract: the same cells give the same numbers, or the same refusal with its place."""
 
 import csv
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -21,7 +22,7 @@ from serai.agent.readers.cells import NOBODY
 from serai.agent.readers.reading import SUBJECT
 from serai.agent.readers.sources import read_columns
 from serai.agent.settings import ZoneSettings
-from serai.agent.vault import Vault
+from serai.agent.vault import QUERY_TRUST_S, Vault
 from serai.errors import Malformed, Misconfigured, Missing
 from serai.kernel.ids import MemberId
 
@@ -199,14 +200,22 @@ def test_files_and_streams_of_arrow_read_alike(tmp_path, kind):
     assert file.column("smokes").tolist() == [1, 0, -1, 1]
 
 
-def test_rows_that_change_between_the_look_at_the_digest_and_the_reading_are_not_used(tmp_path, monkeypatch):
-    vault = vault_of(DatasetSettings(title="t", fields=FIELDS, **write("duckdb", tmp_path, ROWS, None)), tmp_path)
+def test_a_query_is_not_read_for_each_question_and_rows_that_changed_meanwhile_are_not_used(tmp_path):
+    now = [0.0]
+    settings = DatasetSettings(title="t", fields=FIELDS, **write("duckdb", tmp_path, ROWS, None))
+    vault = replace(vault_of(settings, tmp_path), clock=lambda: now[0])
     digest = vault.digest("rows")
     write("duckdb", tmp_path, [*ROWS[:3], (34, -2.0, None, True, "A", None)], None)
-    monkeypatch.setattr(Vault, "find_by_digest", lambda *_: "rows")  # as if they had not changed yet
-    with pytest.raises(Missing, match="'t' has changed while it was read"):
+    assert vault.find_by_digest(digest) == "rows"
+    with pytest.raises(Missing, match="'t' has changed since it was looked at"):
         vault.load_by_digest(digest, ("age",))
-    assert vault.load_by_digest(digest, ("weight",)).table.rows == 4
+    assert vault.find_by_digest(digest) is None  # once that is known, it is read anew
+    changed = vault.digest("rows")
+    assert vault.find_by_digest(changed) == "rows"
+    (tmp_path / "rows.duckdb").unlink()
+    assert vault.find_by_digest(changed) == "rows"
+    now[0] = QUERY_TRUST_S
+    assert vault.find_by_digest(changed) is None
 
 
 def test_a_database_is_never_written_to(postgres, tmp_path):

@@ -337,6 +337,14 @@ class DatasetSettings:
         labels = [self.label.column] if self.label else []
         return tuple(dict.fromkeys([*(feature.column for feature in self.features), *labels]))
 
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """What a recipe that reads columns may name: fields, or, where there are none, features and the label."""
+        if self.fields or self.kind is not DatasetKind.TABLE:
+            return tuple(self.fields)
+        labels = [self.label.column] if self.label else []
+        return tuple(dict.fromkeys([*(feature.name for feature in self.features), *labels]))
+
 
 def described_columns(settings: DatasetSettings) -> tuple[Column, ...]:
     """The columns as an offer describes them: the fields, then what features and label use beside them.

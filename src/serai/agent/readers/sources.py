@@ -96,7 +96,7 @@ def column_digests(what: str, file: ColumnFile) -> Iterator[tuple[str, Json]]:
     """The digest of each column that was read, by the name under which ``source_digest`` has it.
 
     Args:
-        what: ``features`` or ``fields``.
+        what: ``features`` or ``columns``.
         file: the columns.
 
     """
@@ -108,5 +108,4 @@ def _row_digests(settings: DatasetSettings) -> Iterator[tuple[str, Json]]:
     """Of everything that a database's query gives and any run could use, column by column."""
     if settings.has_features:
         yield from column_digests("features", read_training(settings, subject=True).file)
-    if settings.fields:
-        yield from column_digests("fields", read_columns(settings, tuple(settings.fields), subject=True))
+    yield from column_digests("columns", read_columns(settings, settings.table_columns, subject=True))
