@@ -12,7 +12,7 @@ import pytest
 
 from serai.analytics.results import read_result
 from serai.testing.summing import sum_tables
-from serai.training.statistics.notation import written
+from serai.training.statistics.notation import bounds_setting, levels_setting
 from serai.training.tables import Table
 
 pd = pytest.importorskip("pandas", reason="pandas comes with the extras of the tests")
@@ -33,8 +33,7 @@ def table_of(frame, **levels):
 
 
 def joint(recipe, params, members, rounds=1, **levels):
-    said = ",".join(f"{name}={'|'.join(map(written, order))}" for name, order in levels.items())
-    params = {"most_rows": "4096", **params, **({"levels": said} if levels else {})}
+    params = {"most_rows": "4096", **params, **({"levels": levels_setting(levels)} if levels else {})}
     tables = {name: table_of(frame, **levels) for name, frame in members.items()}
     return read_result(recipe, params, sum_tables(recipe, params, tables, rounds))
 
@@ -94,7 +93,7 @@ def heart():
 
 
 BOUNDS = {"age": (20, 90), "trestbps": (0, 220), "chol": (0, 650), "thalch": (50, 220), "oldpeak": (-3, 7)}
-HEART = ",".join(f"{name}={low}:{high}" for name, (low, high) in BOUNDS.items())
+HEART = bounds_setting(BOUNDS)
 HEART_LEVELS = {"sex": ("Female", "Male"), "cp": ("asymptomatic", "atypical angina", "non-anginal", "typical angina")}
 
 
@@ -289,7 +288,8 @@ def split(frame, parts=4):
 
 
 def bounds_of(frame):
-    return ",".join(f"{written(name)}={frame[name].min():.4f}:{frame[name].max() + 1e-3:.4f}" for name in frame.columns)
+    ends = frame.agg(["min", "max"])
+    return bounds_setting({name: (f"{ends[name]['min']:.4f}", f"{ends[name]['max'] + 1e-3:.4f}") for name in frame})
 
 
 @pytest.mark.parametrize("ridge", [0.1, 10.0])
@@ -336,7 +336,7 @@ def test_centers_move_as_scikit_learns_do():
     data = pytest.importorskip("sklearn.datasets").load_iris(as_frame=True).data
     params = {"bounds": bounds_of(data), "clusters": "3", "seed": "4"}
     result = joint("kmeans", params, split(data), rounds=12)
-    low, high = data.min(), data.max() + 1e-3
+
     ends = [float(part) for text in params["bounds"].split(",") for part in text.split("=")[1].split(":")]
     low, high = np.array(ends[::2]), np.array(ends[1::2])
     scaled = (data.to_numpy() - (low + high) / 2) / ((high - low) / 2)

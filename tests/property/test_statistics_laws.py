@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serai.aggregation.codec import decode
 from serai.analytics.results import read_result
+from serai.errors import Malformed, Refused
 from serai.kernel.ids import MemberId
 from serai.recipes.registry import build
 from serai.testing.summing import sum_tables
@@ -131,6 +133,28 @@ def test_a_zone_adds_only_groups_and_cells_of_which_it_has_enough(table, least):
     assert not ((cells > 0) & (cells < least)).any()
 
 
+MADE_UP = {**ONE_ROUND, **SOME_ROUNDS}
+
+
+@pytest.mark.parametrize("recipe", sorted(MADE_UP))
+@given(seed=st.integers(0, 2**32), spread=st.sampled_from((0, 3, 2**20, 2**52)), rounds=st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_a_made_up_sum_makes_a_model_and_a_result_or_is_refused(recipe, seed, spread, rounds):
+    """A member may send any integers: everybody must still get on, or stop with a reason."""
+    built = build(recipe, MADE_UP[recipe], {})
+    codec, rng = built.codec(3), np.random.default_rng(seed)
+    model = built.initial()
+    form = {name: value.shape for name, value in model.items()}
+    try:
+        for _ in range(rounds):
+            made_up = rng.integers(-spread, spread + 1, codec.lanes).astype(codec.ring.dtype)
+            model = built.combine(model, decode(codec, made_up), 3)
+            assert {name: value.shape for name, value in model.items()} == form
+        read_result(recipe, MADE_UP[recipe], model)
+    except (Malformed, Refused):
+        pass
+
+
 NOISY = {
     "describe": {**BOUNDS, **SAID, "by": "h", "pairs": "yes", "bins": "4", "noise": "1"},
     "crosstab": {**ONE_ROUND["crosstab"], "noise": "1"},
@@ -141,7 +165,7 @@ LARGEST = {"describe": DescribeSettings.read(NOISY["describe"]).square, "crossta
 
 @pytest.mark.parametrize("recipe", sorted(NOISY))
 @given(table=tables(least=1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_one_row_more_changes_the_sums_by_no_more_than_noise_is_measured_by(recipe, table):
     """With one secret the noise is the same, so the difference is the row itself, to the last bit."""
     built = build(recipe, NOISY[recipe], {})

@@ -72,7 +72,7 @@ def test_columns_of_three_hospitals(bloc):
 
 def test_a_regression_of_several_rounds_ends_where_the_pooled_one_does(bloc):
     params = {"outcome": "label", "bounds": "x0=0:30"}
-    found = result_of(bloc, ask(bloc, bloc.agree(), "logistic", params, rounds=6)).frame("coefficients")
+    found = result_of(bloc, ask(bloc, bloc.agree(), "logistic", params, rounds=5)).frame("coefficients")
     x = np.stack([np.ones(18), EVERY[:, 0]], axis=1)
     p = 1 / (1 + np.exp(-x @ np.array(found.column("estimate"))))
     np.testing.assert_allclose(x.T @ (EVERY[:, 1] - p), 0, atol=1e-5)

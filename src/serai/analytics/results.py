@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
+
 from serai.analytics.components import kmeans, pca
 from serai.analytics.contingency import crosstab
 from serai.analytics.frames import Curve, Frame, Result
@@ -17,7 +19,7 @@ from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
 from serai.training.statistics.survival import COX, KAPLAN_MEIER
 from serai.training.tensors import Model
 
-__all__ = ["RESULTS", "Curve", "Frame", "Result", "read_result"]
+__all__ = ["RESULTS", "USUAL_ROUNDS", "Curve", "Frame", "Result", "read_result"]
 
 RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
     COX: cox,
@@ -31,6 +33,9 @@ RESULTS: Final[Mapping[str, Callable[[Mapping[str, str], Model], Result]]] = {
     QUANTILES: quantiles,
 }
 """How to read the model of each recipe of statistics."""
+
+USUAL_ROUNDS: Final[Mapping[str, int]] = {**dict.fromkeys(RESULTS, 1), COX: 8, KMEANS: 20, LOGISTIC: 8, QUANTILES: 4}
+"""Rounds to plan where nobody says how many; the results of those that go on say whether they were enough."""
 
 
 def read_result(recipe: str, params: Mapping[str, str], model: Model) -> Result:
@@ -50,6 +55,8 @@ def read_result(recipe: str, params: Mapping[str, str], model: Model) -> Result:
     if read is None:
         raise Missing("statistic", f"{recipe!r} is no statistic; there are {', '.join(RESULTS)}")
     try:
-        return read(params, model)
-    except (KeyError, IndexError, ValueError) as error:
+        # A member may have added anything: of sums that no rows make there may be no mean, and still a table.
+        with np.errstate(all="ignore"):
+            return read(params, model)
+    except (ArithmeticError, LookupError, ValueError) as error:
         raise Malformed("statistic-model", f"the model does not fit {recipe} with these settings: {error}") from error

@@ -93,6 +93,9 @@ class JointData:
         scope: whose rows, under what.
         bounds: ranges of numbers in place of the stewards', as ``low:high`` by column.
         least: rows of a group below which a zone leaves it out; 0 for what the terms demand.
+        noise: on each zone's sums, where a statistic can have it; empty for none. With ``delta``, as
+            docs/how-to/set-a-privacy-budget.md says.
+        delta: the odds that the privacy promised by noise does not hold; the recipe's own if empty.
         wait_s: how long to wait for an answer.
         anew: whether what was answered before is computed again.
 
@@ -102,6 +105,8 @@ class JointData:
     scope: Scope
     bounds: Mapping[str, str] = field(default_factory=dict)
     least: int = 0
+    noise: str = ""
+    delta: str = ""
     wait_s: float = WAIT_S
     anew: bool = False
 
@@ -132,7 +137,7 @@ class JointData:
         )
 
     def with_(self, **settings: Any) -> Self:
-        """The same, asked in another way: ``bounds``, ``least``, ``wait_s``, ``anew``."""
+        """The same, asked in another way: ``bounds``, ``least``, ``noise``, ``delta``, ``wait_s``, ``anew``."""
         return replace(self, **settings)
 
     @property
@@ -207,7 +212,14 @@ class JointData:
         chosen = choose_offers(state, Wish(agreement=self.scope.agreement, rounds=1, offers=self.scope.offers))
         offers = {MemberId(member): state.zones.offers[id_].body for member, id_ in chosen.items()}
         least = self.least or demanded_cohort(state, self.scope.agreement, list(chosen.values()))
-        return Asked(columns=joint_columns(offers), least=least, bounds=self.bounds)
+        return Asked(
+            columns=joint_columns(offers),
+            least=least,
+            bounds=self.bounds,
+            most_rows=max(offer.rows for offer in offers.values()),
+            noise=self.noise,
+            delta=self.delta,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from serai.analytics.results import USUAL_ROUNDS
 from serai.client.asking import Question
 from serai.client.joint_columns import CATEGORY, NUMBER, JointColumn, JointColumns
 from serai.errors import Malformed
 from serai.training.statistics.components import KMEANS, PCA
-from serai.training.statistics.notation import written
+from serai.training.statistics.notation import bounds_setting, levels_setting, written
 from serai.training.statistics.regression import LINEAR, LOGISTIC
 from serai.training.statistics.summaries import CROSSTAB, DESCRIBE, QUANTILES
 from serai.training.statistics.survival import COX, KAPLAN_MEIER
 
 QUARTILES: Final = ("0.25", "0.5", "0.75")
-_NEWTON: Final = 8  # steps, after which nothing moves any more that the sums could tell
-_LLOYD: Final = 20
-_REFINED: Final = 4  # rounds, of 64 bins each: a quantile to a 16-millionth of its column's bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +43,18 @@ class Asked:
         columns: what can be asked for.
         least: rows of a group below which a zone leaves it out.
         bounds: bounds that whoever asks gives in place of the stewards', as ``low:high`` by column.
+        most_rows: of one member; the smaller it is, the finer are the sums.
+        noise: on each zone's sums, and ``delta``, as ``serai.training.statistics.protection`` says; none if empty.
+        delta: the odds that the privacy promised by noise does not hold.
 
     """
 
     columns: JointColumns
     least: int = 1
     bounds: Mapping[str, str]
+    most_rows: int = 2**24
+    noise: str = ""
+    delta: str = ""
 
     def describe(self, names: Sequence[str], by: str = "", bins: int = 20) -> Question:
         """Counts, means, deviations, histograms, level counts and correlations, over all rows or by group.
@@ -61,7 +65,7 @@ class Asked:
 
         """
         params = {**self._read([*names, *([by] if by else [])]), "bins": str(bins), **self._grouped(by)}
-        return Question(title=f"{', '.join(names)}{_by(by)}", recipe=DESCRIBE, params=params)
+        return self._question(f"{', '.join(names)}{_by(by)}", DESCRIBE, params)
 
     def crosstab(self, rows: str, columns: str, stratum: str = "") -> Question:
         """How often the levels of two categories meet.
@@ -71,10 +75,15 @@ class Asked:
 
         """
         names = [rows, columns, *([stratum] if stratum else [])]
-        params = {"levels": self._levels(names), "rows": rows, "columns": columns, "least": str(self.least)}
+        params = {
+            "levels": self._levels(names),
+            "rows": written(rows),
+            "columns": written(columns),
+            **self._protected(),
+        }
         if stratum:
-            params["stratum"] = stratum
-        return Question(title=f"{rows} by {columns}{_within(stratum)}", recipe=CROSSTAB, params=params)
+            params["stratum"] = written(stratum)
+        return self._question(f"{rows} by {columns}{_within(stratum)}", CROSSTAB, params)
 
     def quantiles(self, names: Sequence[str], probabilities: Sequence[str] = QUARTILES) -> Question:
         """Quantiles of numbers, each to a 16-millionth of its bounds.
@@ -84,7 +93,7 @@ class Asked:
 
         """
         params = {"bounds": self._bounds(names), "probabilities": ",".join(probabilities)}
-        return Question(title=f"quantiles of {', '.join(names)}", recipe=QUANTILES, params=params, rounds=_REFINED)
+        return self._question(f"quantiles of {', '.join(names)}", QUANTILES, params)
 
     def survival(self, times: Times, by: str = "") -> Question:
         """Kaplan-Meier curves, one for each level of a category.
@@ -96,7 +105,7 @@ class Asked:
         params = {**self._timed(times), **self._grouped(by)}
         if by:
             params["levels"] = self._levels([by])
-        return Question(title=f"survival to {times.event}{_by(by)}", recipe=KAPLAN_MEIER, params=params)
+        return self._question(f"survival to {times.event}{_by(by)}", KAPLAN_MEIER, params)
 
     def hazards(self, times: Times, terms: Sequence[str], stratum: str = "") -> Question:
         """Proportional hazards, ties as Breslow has them.
@@ -108,9 +117,9 @@ class Asked:
         columns = [*terms, *([stratum] if stratum else [])]
         params = {**self._timed(times), **self._read(columns)}
         if stratum:
-            params["stratum"] = stratum
+            params["stratum"] = written(stratum)
         title = f"hazard of {times.event} by {', '.join(terms)}{_within(stratum)}"
-        return Question(title=title, recipe=COX, params=params, rounds=_NEWTON)
+        return self._question(title, COX, params)
 
     def linear(self, outcome: str, terms: Sequence[str], ridge: str = "0") -> Question:
         """Linear regression by least squares, or ridge.
@@ -119,8 +128,8 @@ class Asked:
             Missing, Conflict, Malformed: as ``describe``.
 
         """
-        params = {"outcome": outcome, **self._read([outcome, *terms]), "ridge": ridge}
-        return Question(title=f"{outcome} by {', '.join(terms)}", recipe=LINEAR, params=params)
+        params = {"outcome": written(outcome), **self._read([outcome, *terms]), "ridge": ridge}
+        return self._question(f"{outcome} by {', '.join(terms)}", LINEAR, params)
 
     def logistic(self, outcome: str, terms: Sequence[str], ridge: str = "0") -> Question:
         """Logistic regression by Newton's method; the outcome is a column of 0 and 1, or ``COLUMN=LEVEL``.
@@ -130,9 +139,7 @@ class Asked:
 
         """
         params = {"outcome": self._event(outcome), **self._read(terms), "ridge": ridge}
-        return Question(
-            title=f"odds of {outcome} by {', '.join(terms)}", recipe=LOGISTIC, params=params, rounds=_NEWTON
-        )
+        return self._question(f"odds of {outcome} by {', '.join(terms)}", LOGISTIC, params)
 
     def components(self, names: Sequence[str], matrix: str = "correlation") -> Question:
         """Principal components of numbers, of their ``correlation`` or ``covariance`` matrix.
@@ -142,9 +149,9 @@ class Asked:
 
         """
         params = {"bounds": self._bounds(names), "matrix": matrix}
-        return Question(title=f"components of {', '.join(names)}", recipe=PCA, params=params)
+        return self._question(f"components of {', '.join(names)}", PCA, params)
 
-    def clusters(self, names: Sequence[str], count: int, rounds: int = _LLOYD, seed: int = 0) -> Question:
+    def clusters(self, names: Sequence[str], count: int, seed: int = 0) -> Question:
         """Clusters of rows by k-means, from centers that a seed draws.
 
         Raises:
@@ -152,12 +159,16 @@ class Asked:
 
         """
         params = {"bounds": self._bounds(names), "clusters": str(count), "seed": str(seed)}
-        return Question(title=f"{count} clusters by {', '.join(names)}", recipe=KMEANS, params=params, rounds=rounds)
+        return self._question(f"{count} clusters by {', '.join(names)}", KMEANS, params)
+
+    def _question(self, title: str, recipe: str, params: Mapping[str, str]) -> Question:
+        settings = {**params, "most_rows": str(self.most_rows)}
+        return Question(title=title, recipe=recipe, params=settings, rounds=USUAL_ROUNDS[recipe])
 
     def _timed(self, times: Times) -> dict[str, str]:
         column = self.columns.get(times.time, NUMBER)
-        until = times.until or self._bound(column).partition(":")[2]
-        return {"time": times.time, "event": self._event(times.event), "until": until, "step": times.step}
+        until = times.until or self._bound(column)[1]
+        return {"time": written(times.time), "event": self._event(times.event), "until": until, "step": times.step}
 
     def _event(self, event: str) -> str:
         """A column of 0 and 1, or ``COLUMN=LEVEL``, as settings write it."""
@@ -175,25 +186,33 @@ class Asked:
         return {name: text for name, text in params.items() if text}
 
     def _grouped(self, by: str) -> dict[str, str]:
-        return {"by": by, "least": str(self.least)} if by else {}
+        """The groups, and what protects the rows of a small one; without groups there is noise, or nothing."""
+        if by:
+            return {"by": written(by), **self._protected()}
+        return self._protected() if self.noise else {}
+
+    def _protected(self) -> dict[str, str]:
+        if not self.noise:
+            return {"least": str(self.least)}
+        return {"noise": self.noise, **({"delta": self.delta} if self.delta else {})}
 
     def _bounds(self, names: Sequence[str]) -> str:
-        return ",".join(f"{written(name)}={self._bound(self.columns.get(name, NUMBER))}" for name in names)
+        return bounds_setting({name: self._bound(self.columns.get(name, NUMBER)) for name in names})
 
-    def _bound(self, column: JointColumn) -> str:
+    def _bound(self, column: JointColumn) -> tuple[str, str]:
         if given := self.bounds.get(column.name, ""):
-            return given
+            low, _, high = given.partition(":")
+            return low, high
         if not column.low:
             raise Malformed(
                 "column-bounds",
                 f"not every steward gives column {column.name!r} a low and a high; "
                 f"name the range that you expect: --bounds {column.name}=LOW:HIGH",
             )
-        return f"{column.low}:{column.high}"
+        return column.low, column.high
 
     def _levels(self, names: Sequence[str]) -> str:
-        columns = (self.columns.get(name, CATEGORY) for name in names)
-        return ",".join(f"{written(one.name)}={'|'.join(map(written, one.levels))}" for one in columns)
+        return levels_setting({name: self.columns.get(name, CATEGORY).levels for name in names})
 
 
 def _within(name: str) -> str:

@@ -100,11 +100,6 @@ class Cox(Statistic):
             add_complete(totals, complete, rows.outside)
             self._add(totals, model, rows.x[complete], cells[complete], events[complete] == 1)
         totals["members"] += totals["rows"] > 0
-        if totals["weight"].sum() > _WEIGHT_REACH * self._sums.most_rows:
-            raise Refused(
-                "weights-range",
-                "the hazards of rows here are too far from the mean for the sums; plan with a larger most_rows",
-            )
         return self._sums.vector(totals, context)
 
     def _cells(self, table: Table, batch: slice) -> tuple[Flags, Places]:
@@ -123,7 +118,13 @@ class Cox(Statistic):
             counts = np.bincount(rows, weights, minlength=self._shape[0] * self._shape[1])
             return counts.astype(np.float64).reshape(self._shape)
 
-        weight = np.exp((x - model["mean"]) @ model["coefficients"])
+        with np.errstate(over="ignore"):  # an infinite weight is too large as well
+            weight = np.exp((x - model["mean"]) @ model["coefficients"])
+        if totals["weight"].sum() + weight.sum() > _WEIGHT_REACH * self._sums.most_rows:
+            raise Refused(
+                "weights-range",
+                "the hazards of rows here are too far from the mean for the sums; plan with a larger most_rows",
+            )
         totals["events"] += at_times(cells[happened])[:, :-1]
         totals["leaving"] += at_times(cells)
         in_time = happened & (cells % self._shape[1] < self._shape[1] - 1)
@@ -145,11 +146,12 @@ class Cox(Statistic):
         leaving, weight, weight_x, weight_xx = (
             found.pop(name) for name in ("leaving", "weight", "weight_x", "weight_xx")
         )
-        if found["events"].max(initial=0.0) < 1:
+        everybody = _all(weight[None])
+        if found["events"].max(initial=0.0) < 1 or not everybody[0] > 0:
             raise Refused("no-events", "no event lies on the grid among the complete rows; a hazard needs some")
         mean = model["mean"]
         if not model["rounds"][0]:
-            mean = _all(weight_x) / _all(weight[None])  # every weight is 1 as yet
+            mean = _all(weight_x) / everybody  # every weight is 1 as yet
         risk, events = _at_risk(weight), found["events"]
         some = risk > 0
         share = np.where(some & (events > 0), events / np.where(some, risk, 1.0), 0.0)

@@ -8,10 +8,10 @@ import numpy as np
 
 from serai.aggregation.codec import Vector
 from serai.recipes.grouped_rows import Groups, contributed, groups_of
-from serai.recipes.named_sums import Array, NamedSums, Sum
+from serai.recipes.named_sums import NamedSums, Sum
 from serai.recipes.statistic import Statistic
 from serai.training.methods import Context, Data
-from serai.training.statistics.columns import Flags, Number, Places
+from serai.training.statistics.columns import Array, Flags, Number, Places
 from serai.training.statistics.summaries import DESCRIBE, DescribeSettings
 from serai.training.tables import Table
 from serai.training.tensors import Model

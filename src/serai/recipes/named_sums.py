@@ -15,13 +15,13 @@ from math import ceil, isqrt, prod
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from serai.aggregation.codec import Block, Codec, Vector
 from serai.aggregation.noise import MAX_NOISY_VALUES, SecretStream, discrete_gaussian
 from serai.errors import Malformed, Refused
 from serai.training.methods import Context
 from serai.training.scales import limit_for, step_for
+from serai.training.statistics.columns import Array
 from serai.training.statistics.protection import Noise
 from serai.training.tensors import Model
 
@@ -29,8 +29,6 @@ MAX_VALUES: Final = 2**22  # 32 MiB on the way
 _LIMIT: Final = 2**52
 _BATCH: Final = 2**16  # rows at a time: what is computed from them fits a processor's cache
 _DEVIATIONS: Final = 16  # a Gaussian is farther out with odds of 10^-57
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,3 +68,15 @@ TIMES = Times(time="days", event="died=yes, here", step="10")
 )
 def test_a_question_has_the_settings_that_its_recipe_reads(question, columns):
     assert set(build(question.recipe, question.params, {}).columns) == columns
+
+
+def test_noise_takes_the_place_of_leaving_small_groups_out():
+    noisy = Asked(columns=COLUMNS, least=5, bounds={}, noise="6", delta="1e-7", most_rows=900)
+    for question in (noisy.describe(["a:ge"], by="sex"), noisy.crosstab("sex", "died"), noisy.survival(TIMES)):
+        assert "least" not in question.params
+        assert (question.params["noise"], question.params["delta"], question.params["most_rows"]) == (
+            "6",
+            "1e-7",
+            "900",
+        )
+        assert build(question.recipe, question.params, {}).mechanism(900).noise == 6

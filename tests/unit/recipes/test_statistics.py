@@ -289,9 +289,10 @@ def test_hazards_too_far_from_the_mean_for_the_sums_are_refused():
     built = build("cox", {**WEEKS, "bounds": "dose=-1:1", "most_rows": "42"}, {})
     table = remissions()
     dosed = Table(rows=42, numbers={**table.numbers, "dose": np.ones(42)})
-    far = {**built.initial(), "coefficients": np.array([6.0])}
-    with pytest.raises(Refused, match="too far from the mean"):
-        built.contribute(far, rows_of(dosed), Context(round=1, seed=bytes(32), member=MemberId("bern")))
+    for coefficient in (6.0, 1e6):
+        far = {**built.initial(), "coefficients": np.array([coefficient])}
+        with pytest.raises(Refused, match="too far from the mean"):
+            built.contribute(far, rows_of(dosed), Context(round=1, seed=bytes(32), member=MemberId("bern")))
 
 
 def test_what_is_asked_at_once_is_bounded():

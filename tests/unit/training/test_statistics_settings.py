@@ -4,11 +4,22 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serai.errors import Malformed, Refused
 from serai.training.parameters import Parameters
 from serai.training.statistics.columns import Category, Event, Grid, Number, terms_of
-from serai.training.statistics.notation import cut, read_categories, read_event, read_numbers, split, written
+from serai.training.statistics.notation import (
+    bounds_setting,
+    cut,
+    levels_setting,
+    read_categories,
+    read_event,
+    read_numbers,
+    split,
+    written,
+)
 from serai.training.statistics.regression import LinearSettings
 from serai.training.statistics.summaries import CrosstabSettings, DescribeSettings, QuantilesSettings
 from serai.training.statistics.survival import CoxSettings, KaplanMeierSettings
@@ -50,9 +61,8 @@ def test_levels_that_are_none_are_refused(text):
 
 @pytest.mark.parametrize("name", ["<=20", "a,b", "a|b", "a:b", "\\", "\\,", "x\\", "st-t abnormality", "多"])
 def test_any_name_and_any_level_can_be_written(name):
-    text = f"{written(name)}={written(name)}|{written(name + '.')}"
-    assert categories(text) == (Category(name, (name, name + ".")),)
-    assert numbers(f"{written(name)}=0:1") == (Number(name, Fraction(0), Fraction(1)),)
+    assert categories(levels_setting({name: [name, name + "."]})) == (Category(name, (name, name + ".")),)
+    assert numbers(bounds_setting({name: ("0", "1")})) == (Number(name, Fraction(0), Fraction(1)),)
     assert read_event(Parameters("test", {"event": f"{written(name)}={written(name)}"}), "event") == Event(name, name)
 
 
@@ -134,3 +144,26 @@ def test_levels_become_terms_against_the_first():
 def test_settings_that_contradict_each_other_are_refused(settings, params):
     with pytest.raises(Malformed):
         settings.read(params)
+
+
+@given(text=st.text("ab=,:|\\\\0123.-é ", max_size=30))
+@settings(max_examples=300)
+def test_any_text_is_columns_that_can_be_written_again_or_refused(text):
+    for read, write in ((numbers, _bounds), (categories, _levels)):
+        try:
+            found = read(text)
+        except Malformed:
+            continue
+        assert read(write(found)) == found
+
+
+def _bounds(found):
+    return bounds_setting({number.name: (_decimal(number.low), _decimal(number.high)) for number in found})
+
+
+def _decimal(value):
+    return f"{float(value):.10f}".rstrip("0").rstrip(".")
+
+
+def _levels(found):
+    return levels_setting({category.name: category.levels for category in found})

@@ -18,6 +18,10 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 _by_option = click.option("--by", default="", metavar="CATEGORY", help="By the levels of this category.")
 
+_noise_options = (
+    click.option("--noise", default="", help="On each zone's sums; what it promises counts against privacy budgets."),
+    click.option("--delta", default="", help="The odds that the promise does not hold  [default: 1e-6]"),
+)
 _ridge_option = click.option("--ridge", default="0", show_default=True, help="Weight of the squared coefficients.")
 
 _OPTIONS: Final = (
@@ -79,6 +83,13 @@ def _statistic(ask: Callable[..., JointTable]) -> Callable[..., None]:
     return made
 
 
+def _noised(verb: Callable[..., JointTable]) -> Callable[..., JointTable]:
+    """A verb whose sums may have noise."""
+    for option in reversed(_noise_options):
+        verb = option(verb)
+    return verb
+
+
 @click.command()
 @json_option
 def columns(*, home: Path, agreement: str, offers: tuple[str, ...], purpose: str, as_json: bool) -> None:
@@ -110,9 +121,10 @@ def columns(*, home: Path, agreement: str, offers: tuple[str, ...], purpose: str
 @_by_option
 @click.option("--bins", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Of each histogram.")
 @_statistic
-def describe(data: JointData, *, names: tuple[str, ...], by: str, bins: int) -> JointTable:
+@_noised
+def describe(data: JointData, *, names: tuple[str, ...], by: str, bins: int, noise: str, delta: str) -> JointTable:
     """Counts, means, deviations, histograms, levels and correlations; of all columns if none is named."""
-    return data.describe(*names, by=by, bins=bins)
+    return data.with_(noise=noise, delta=delta).describe(*names, by=by, bins=bins)
 
 
 @click.command()
@@ -129,9 +141,10 @@ def quantiles(data: JointData, *, names: tuple[str, ...], shares: str) -> JointT
 @click.argument("columns")
 @click.option("--stratum", default="", metavar="CATEGORY", help="A table for each of its levels.")
 @_statistic
-def crosstab(data: JointData, *, rows: str, columns: str, stratum: str) -> JointTable:
+@_noised
+def crosstab(data: JointData, *, rows: str, columns: str, stratum: str, noise: str, delta: str) -> JointTable:
     """How often the levels of two categories meet, and whether they depend on each other."""
-    return data.crosstab(rows, columns, stratum)
+    return data.with_(noise=noise, delta=delta).crosstab(rows, columns, stratum)
 
 
 @click.command()
@@ -141,9 +154,12 @@ def crosstab(data: JointData, *, rows: str, columns: str, stratum: str) -> Joint
 @click.option("--until", default="", help="Last time of the grid  [default: the column's upper bound]")
 @click.option("--step", default="1", show_default=True, help="Width of the grid, in the unit of the times.")
 @_statistic
-def survival(data: JointData, *, time: str, event: str, by: str, until: str, step: str) -> JointTable:
+@_noised
+def survival(
+    data: JointData, *, time: str, event: str, by: str, until: str, step: str, noise: str, delta: str
+) -> JointTable:
     """Kaplan-Meier curves of TIME to EVENT, a column of 0 and 1 or COLUMN=LEVEL."""
-    return data.survival(time, event, by, until, step)
+    return data.with_(noise=noise, delta=delta).survival(time, event, by, until, step)
 
 
 @click.command()

@@ -6,7 +6,7 @@ the next character from being taken as one of ``, = : |``.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
@@ -125,6 +125,16 @@ def cut(text: str, mark: str) -> tuple[str, str, str]:
     """A text before and after the first mark that no backslash precedes, as ``str.partition``."""
     place = next(_places(text, mark), len(text))
     return text[:place], text[place : place + 1], text[place + 1 :]
+
+
+def bounds_setting(bounds: Mapping[str, tuple[str, str]]) -> str:
+    """The setting ``bounds`` of columns with these lowest and highest values, as decimals."""
+    return ",".join(f"{written(name)}={low}:{high}" for name, (low, high) in bounds.items())
+
+
+def levels_setting(levels: Mapping[str, Sequence[str]]) -> str:
+    """The setting ``levels`` of columns with these levels."""
+    return ",".join(f"{written(name)}={'|'.join(map(written, order))}" for name, order in levels.items())
 
 
 def written(name: str) -> str:
