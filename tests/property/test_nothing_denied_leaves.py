@@ -146,7 +146,7 @@ def expected(terms, moment):
     places=st.lists(st.sampled_from(["policy", "legal"]), min_size=2, max_size=2),
     moment=st.sampled_from(MOMENTS),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_of_a_run_that_is_denied_nothing_made_of_rows_leaves(bloc, agreement, terms, places, moment):
     adopt(bloc, (), ())
     run = bloc.say("lima", bloc.plan(agreement, "newton", 1, FEATURES))

@@ -134,6 +134,7 @@ def test_what_the_steward_rejects_stays_for_good(held):
     assert set(story.round(run).uploads) == {"lima", "oslo"}
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_run_that_is_cancelled_waits_no_more(held):
     story, run = held
     story.bloc.say("lima", RunCancel(plan=run, reason="enough"))
@@ -160,6 +161,7 @@ def test_a_decision_holds_for_the_same_bytes_in_a_later_round_and_for_no_others(
     assert queue(story).of(story.round(run, 2).id, "vector").decision == WAITING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_decided", [True, False])
 def test_a_restart_while_it_waits_goes_on_where_it_was(held, is_decided):
     story, run = held
@@ -172,6 +174,7 @@ def test_a_restart_while_it_waits_goes_on_where_it_was(held, is_decided):
     assert ("bern" in story.round(run, 0).uploads) is is_decided
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_bent_is_made_and_looked_at_again(held):
     story, run = held
     decide(story, RELEASED)
@@ -198,6 +201,7 @@ def test_first_holds_a_programs_first_vector_and_not_its_second(running):
     assert story.final(again) is not None
 
 
+@pytest.mark.slow
 def test_a_vector_that_was_masked_before_it_was_to_be_looked_at_is_not_sent(running, monkeypatch):
     story, run = running
     zone = story.bloc.members["bern"].zone
@@ -227,6 +231,7 @@ def test_what_is_kept_of_a_run_is_forgotten_in_time(held):
     assert [one for one in queue(story).all() if one.run == run] == []
 
 
+@pytest.mark.slow
 def test_a_zone_that_is_killed_before_and_after_every_step_sends_what_was_released_and_nothing_else(running):
     story, run = running
     deaths = Counter()

@@ -12,7 +12,11 @@ from serai.zones.statements import GrantRevoke, OfferWithdraw
 MEMBER = "bern"
 
 
-@pytest.fixture(params=["round.upload", "round.release", "evaluation"])
+def slow(case):
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["round.release", slow("round.upload"), slow("evaluation")])
 def lost(running, request):
     """The story, a run, a statement of bern's that the center dropped, and bern's carrier, which has it."""
     story, run = running
@@ -61,7 +65,7 @@ def cancel(story, run):
     story.bloc.say("lima", RunCancel(plan=run, reason="x"))
 
 
-@pytest.mark.parametrize("say_no", [freeze, stop, revoke, withdraw, freeze_for_all, cancel])
+@pytest.mark.parametrize("say_no", [freeze, revoke, *map(slow, (stop, withdraw, freeze_for_all, cancel))])
 def test_once_somebody_says_no_it_is_carried_no_more(lost, say_no):
     story, run, carrier, losing = lost
     assert handed_in(story, carrier, losing), "it is carried while nobody does"
@@ -71,6 +75,7 @@ def test_once_somebody_says_no_it_is_carried_no_more(lost, say_no):
     assert not handed_in(story, carrier, losing)
 
 
+@pytest.mark.slow
 def test_it_is_carried_again_after_a_thaw(lost):
     story, run, carrier, losing = lost
     freeze(story, run)

@@ -13,6 +13,12 @@ from serai.training.statements import RunCancel, RunFreeze, RunThaw
 
 FEATURES = {"features": "3"}
 MINUTE_MS = 60_000
+
+
+def slow(case):
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
 MOMENTS = {
     "planned": lambda _story, _run: True,
     "open": lambda story, run: story.round(run),
@@ -36,7 +42,7 @@ def stage(story, run):
     return stage_of(job, story.round(run), story.bloc.state.now)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ["some released", *map(slow, sorted(MOMENTS.keys() - {"some released"}))])
 def test_nothing_is_said_in_a_frozen_run_and_it_ends_as_if_nothing_had_been(agreed, moment):
     story, agreement = agreed
     undisturbed = story.bloc.train(agreement, "newton", 2, FEATURES)
@@ -55,7 +61,7 @@ def test_nothing_is_said_in_a_frozen_run_and_it_ends_as_if_nothing_had_been(agre
     assert story.final(run) == story.final(undisturbed)
 
 
-@pytest.mark.parametrize("moment", ["open", "some uploaded", "closed", "some released"])
+@pytest.mark.parametrize("moment", ["closed", *map(slow, ("open", "some uploaded", "some released"))])
 def test_a_round_whose_time_ends_meanwhile_fails_and_is_tried_again(agreed, moment):
     story, agreement = agreed
     run = story.bloc.train(agreement, "newton", 2, FEATURES)
@@ -86,6 +92,7 @@ def test_it_is_held_until_each_member_that_froze_it_has_thawed_it(running):
     assert story.final(run) is not None
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_is_frozen_is_not_released(running):
     story, run = running
     story.bloc.settle()
@@ -95,6 +102,7 @@ def test_a_finished_run_that_is_frozen_is_not_released(running):
     assert Jobs(state, state.now).get(run) is None
 
 
+@pytest.mark.slow
 def test_a_frozen_run_can_be_cancelled_and_not_frozen_again(running):
     story, run = running
     freeze(story, "lima", run)
@@ -103,6 +111,7 @@ def test_a_frozen_run_can_be_cancelled_and_not_frozen_again(running):
         freeze(story, "oslo", run)
 
 
+@pytest.mark.slow
 def test_the_freeze_of_a_member_that_left_holds_nothing(make_bloc):
     story = make_bloc("bern", "lima", "oslo", "pune")
     agreement = story.bloc.agree()
@@ -116,6 +125,7 @@ def test_the_freeze_of_a_member_that_left_holds_nothing(make_bloc):
     assert story.final(run) is not None
 
 
+@pytest.mark.slow
 def test_a_stranger_to_a_run_freezes_nothing(make_bloc):
     story = make_bloc("bern", "lima", "oslo", "pune")
     agreement = story.bloc.agree(parties=("bern", "lima", "oslo"))

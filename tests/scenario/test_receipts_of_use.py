@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from serai.agent.held import RELEASED, WAITING
 from serai.agent.uses import compare, find_zone_key
 from serai.agent.vault import Vault
@@ -70,6 +72,7 @@ def test_a_look_in_the_airlock_is_on_record(running):
     assert run
 
 
+@pytest.mark.slow
 def test_a_zone_that_is_killed_before_and_after_every_step_loses_no_receipt_and_writes_none_twice(running):
     story, run = running
     deaths = Counter()
@@ -98,6 +101,7 @@ def test_a_receipt_that_is_missing_shows_in_the_log(running):
         assert found.unseen == ()
 
 
+@pytest.mark.slow
 def test_a_receipt_of_what_never_left_is_told_apart(running):
     story, run = running
     story.bloc.settle()
@@ -108,6 +112,7 @@ def test_a_receipt_of_what_never_left_is_told_apart(running):
     assert found.missing == ()
 
 
+@pytest.mark.slow
 def test_what_left_before_the_book_was_begun_is_not_asked_for(running):
     story, _run = running
     story.bloc.settle()
