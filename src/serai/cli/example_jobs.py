@@ -40,6 +40,7 @@ class Job:
 
     Attributes:
         because: terms that must be among the reasons.
+        cohort: fewest rows of a group; all rows if it is not given.
         at: log time, as a date and time; UTC unless it says otherwise.
         dp: what it costs in privacy: unit, epsilon and delta.
 
@@ -53,6 +54,7 @@ class Job:
     purpose: str | None = None
     code: Digest | None = None
     rows: int | None = None
+    cohort: int | None = None
     subjects: int | None = None
     outputs: tuple[str, ...] | None = None
     participants: tuple[MemberId, ...] | None = None

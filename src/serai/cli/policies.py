@@ -219,6 +219,7 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         purpose=job.purpose,
         code=job.code,
         rows=job.rows,
+        cohort=job.rows if job.cohort is None else job.cohort,
         outputs=job.outputs,
         participants=None if job.participants is None else frozenset(job.participants),
         minimum=job.minimum,

@@ -39,10 +39,18 @@ def check_code(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reaso
 
 
 def check_min_cohort(least: int, facts: JobFacts, _at: Instant) -> Reason:
-    """The zone reads so many rows."""
+    """The zone reads so many rows, and adds up none of its groups that has fewer."""
     if facts.rows is None:
         return missing("number of rows")
-    return None if facts.rows >= least else f"needs at least {least} rows, the job would read {facts.rows}"
+    if facts.rows < least:
+        return f"needs at least {least} rows, the job would read {facts.rows}"
+    if facts.cohort is None:
+        return missing("fewest rows of a group")
+    return (
+        None
+        if facts.cohort >= least
+        else f"needs at least {least} rows of each group, the job asks for {facts.cohort}; plan it with least={least}"
+    )
 
 
 def check_min_participants(least: int, facts: JobFacts, _at: Instant) -> Reason:

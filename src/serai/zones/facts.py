@@ -80,6 +80,8 @@ class JobFacts:
         subjects: distinct subjects, such as patients, whom those rows are about.
         release_approvals: distinct parties who approved the model that is to be released.
         worked_s: whole seconds that the run's program has worked in this zone so far.
+        cohort: fewest of those rows that the job adds up by themselves: of a group, where it asks by group; all, where
+            it does not.
 
     """
 
@@ -103,3 +105,4 @@ class JobFacts:
     subjects: int | None = None
     worked_s: int | None = None
     release_approvals: int | None = None
+    cohort: int | None = None

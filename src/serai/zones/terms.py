@@ -11,7 +11,7 @@ term                      value            holds when
 ========================  ===============  ==================================================
 ``purpose``               purpose codes    the job's purpose is one of them, or below one
 ``code``                  digests          the program that runs is one of them
-``min_cohort``            rows             the zone reads at least so many rows
+``min_cohort``            rows             the zone reads at least so many rows, and of each group
 ``min_participants``      members          no sum holds fewer members, and that many take part
 ``outputs``               output kinds     every declared output is one of them
 ``expires_ms``            Unix ms          log time is earlier

@@ -117,6 +117,7 @@ def test_narrower_never_permits_what_wider_did_not(data, name):
         purpose=data.draw(st.sampled_from(["health", "health.heart", "health.heart.valve.left", "war"])),
         code=None,
         rows=data.draw(COUNTS),
+        cohort=data.draw(COUNTS),
         outputs=data.draw(VALUES["outputs"]),
         participants=frozenset(map(str, range(data.draw(COUNTS)))),
         minimum=data.draw(COUNTS),

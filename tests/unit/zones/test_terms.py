@@ -16,6 +16,7 @@ FACTS = JobFacts(
     purpose="health.heart",
     code=CODE,
     rows=100,
+    cohort=100,
     outputs=("aggregate", "model"),
     participants=frozenset({MemberId("almaty"), MemberId("bern"), MemberId("cusco")}),
     minimum=3,
@@ -286,3 +287,13 @@ def test_a_term_without_a_clause_is_cited_by_its_source_alone():
 def test_the_earliest_end_counts():
     assert find_expiry((term("expires_ms", 9), term("expires_ms", 4), term("min_cohort", 2))) == 4
     assert find_expiry((term("min_cohort", 2),)) is None
+
+
+@pytest.mark.parametrize(
+    ("cohort", "reason"), [(19, "20 rows of each group, the job asks for 19"), (None, "missing fact")]
+)
+def test_a_cohort_is_demanded_of_each_group(cohort, reason):
+    verdict = judge_term(term("min_cohort", 20), replace(FACTS, cohort=cohort), AT, "offer abc")
+    assert isinstance(verdict, Denied)
+    assert reason in verdict.reason
+    assert judge_term(term("min_cohort", 20), replace(FACTS, cohort=20), AT, "offer abc") == GRANTED
