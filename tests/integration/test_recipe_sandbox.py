@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serai.agent.programs import Programs, Source, _figures
+from serai.agent.measuring import measure
+from serai.agent.programs import Programs, Source, _figures, is_scored
 from serai.agent.sandbox import find_fence
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Encoder
@@ -320,7 +321,35 @@ def test_a_recipe_that_comes_with_serai_gives_the_same_in_the_worker(programs, d
     there = whole(program.recipe.contribute(model, data, context()))
     assert there.tobytes() == here.contribute(model, data, context()).tobytes()
     assert program.recipe.evaluate(model, data) == here.evaluate(model, data)
+    assert is_scored(program.recipe)
+    assert program.recipe.scores(model, data.x).tobytes() == here.scores(model, data.x).tobytes()
+    assert measure(program.recipe, model, data, 1) == measure(here, model, data, 1)
     program.close()
+
+
+SCORED = "    def scores(self, model, x):\n        return {}\n"
+
+
+def test_what_a_foreign_recipe_scores_is_counted_by_the_agent_and_not_by_the_recipe(opened, data):
+    recipe = opened(FINE, SCORED.format("1 / (1 + x[:, 0])"))
+    rows = Data(x=data.x, y=data.y, test_x=np.tile(data.x, (3, 1)), test_y=np.tile(data.y, 3), names=data.names)
+    evaluate = "    def evaluate(self, model, data):\n        return {'n': len(data.test_y)}\n"
+    assert not is_scored(opened(FINE))
+    assert recipe.scores({}, data.x).tolist() == (1 / (1 + data.x[:, 0])).tolist()
+    counts = measure(opened(FINE, SCORED.format("1 / (1 + x[:, 0])") + evaluate), {"w": np.zeros(3)}, rows, 1)
+    # Scores fall with the first feature, and three copies of the rows make nine of each pair.
+    yes, no = data.x[data.y > 0, 0], data.x[data.y < 1, 0]
+    assert counts["u2"] == 2 * 9 * sum(one < other for one in yes for other in no)
+
+
+@pytest.mark.parametrize(
+    "scores", ["x[:, 0] + 1", "x[1:, 0] * 0", "x * 0", "x[:, 0] * np.nan", "'yes'", "[0.5] * 3", "-x[:, 0]"]
+)
+def test_scores_that_are_no_probabilities_are_refused(scores, opened, data):
+    recipe = opened(FINE, SCORED.format(scores))
+
+    with pytest.raises(Refused):
+        recipe.scores(recipe.initial(), data.x)
 
 
 def test_a_worker_that_is_killed_is_started_again_once_the_rest_is_over(tmp_path, data):

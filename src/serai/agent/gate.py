@@ -97,6 +97,17 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     _let_out(egress)
 
 
+def least_cohort(zone: Zone, run: Run, view: View) -> int | None:
+    """How many rows a part of an evaluation must be about by the terms; None where no part may be told of.
+
+    Of whom the rows of a part are is not looked up, so where terms ask for subjects nothing is broken up.
+    """
+    terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
+    if any(term.name == "min_subjects" for term in terms):
+        return None
+    return max((term.value for term in terms if term.name == "min_cohort" and isinstance(term.value, int)), default=1)
+
+
 def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> bool:
     """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, under no privacy budget.
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from serai.agent.answered import Answered, read_vector
 from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
@@ -40,6 +41,7 @@ from serai.training.methods import (
     Overlapping,
     Piecewise,
     Recipe,
+    Scored,
     TwoPhased,
     Vector,
     columns_of,
@@ -194,6 +196,12 @@ class _About:
     ahead: int
     last_length: int
     columns: tuple[str, ...]
+    is_scored: bool
+
+
+def is_scored(recipe: Recipe) -> bool:
+    """Whether a recipe gives rows probabilities, here or in its worker."""
+    return recipe.is_scored if isinstance(recipe, Confined) else isinstance(recipe, Scored)
 
 
 def goes_on(recipe: Recipe) -> bool:
@@ -356,6 +364,22 @@ class Confined:
         rows = None if self.ours is not None else len(data.test_x)
         return self._checked(lambda: _counts(answer.message.get("counts"), rows))
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether it gives rows probabilities."""
+        return self._about().is_scored
+
+    def scores(self, model: Model, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probability of yes of each row.
+
+        Raises:
+            Refused: the recipe failed, or what it gave are no probabilities.
+
+        """
+        parts = (write_model(model), write_model({"x": x}))
+        answer = self._ask(Call(message={"call": "scores"}, parts=parts, capacity=8 * len(x) + _SLACK_BYTES))
+        return self._checked(lambda: _scores(answer, len(x)))
+
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None:
@@ -371,6 +395,7 @@ class Confined:
                 ahead=ours.ahead if isinstance(ours, Overlapping) else 0,
                 last_length=ours.last_length if isinstance(ours, TwoPhased) else ours.length,
                 columns=columns_of(ours),
+                is_scored=isinstance(ours, Scored),
             )
         if self._told is None:
             self._running()
@@ -464,6 +489,7 @@ class Confined:
             ahead=ahead,
             last_length=last_length,
             columns=tuple(columns),
+            is_scored=message.get("is_scored") is True,
         )
 
     def _ask(self, call: Call) -> Answer:
@@ -593,6 +619,19 @@ def _counts(counts: object, rows: int | None) -> dict[str, int]:
             "recipe-counts", f"expected n = {rows} and no counts but {allowed}, got {', '.join(counts)[:80]}"
         )
     return dict(counts)
+
+
+def _scores(answer: Answer, rows: int) -> npt.NDArray[np.float64]:
+    """Probabilities out of an answer.
+
+    Raises:
+        Malformed: they are none, or not one for each row.
+
+    """
+    found = read_model(answer.outbox.view(0)).get("scores")
+    if found is None or found.shape != (rows,) or found.dtype != np.float64 or not ((found >= 0) & (found <= 1)).all():
+        raise Malformed("recipe-scores", f"expected {rows} float64 from 0 to 1, one for each row")
+    return found
 
 
 def _size(model: Mapping[str, Tensor]) -> int:

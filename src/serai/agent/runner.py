@@ -14,8 +14,9 @@ from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
+from serai.agent.gate import least_cohort, let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
 from serai.agent.journal import Upload
+from serai.agent.measuring import attack, measure
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
@@ -350,8 +351,10 @@ class Runner:
             (run.id, active.digest), {}
         ):
             let_work(zone, run, view, active.prepared)
+            recipe, data, cohort = active.prepared.recipe, active.prepared.data, least_cohort(zone, run, view)
             with active.working():
-                counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
+                counts = measure(recipe, active.model, data, cohort)
+                counts |= attack(recipe, active.model, data, cohort)
             let_counts_out(zone, run, view, active.prepared, counts)
             body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
             zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)

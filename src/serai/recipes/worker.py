@@ -25,7 +25,7 @@ from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.equipment import Equipment, equip
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased, Vector, columns_of
+from serai.training.methods import Context, Data, Overlapping, Recipe, Scored, Sent, TwoPhased, Vector, columns_of
 from serai.training.tables import table_of
 from serai.training.tensors import Model, read_model, write_model
 
@@ -68,6 +68,7 @@ class Worker:
             "train_ahead": self._train_ahead,
             "combine": self._combine,
             "evaluate": self._evaluate,
+            "scores": self._scores,
         }
 
     def serve(self, channel: socket.socket) -> None:
@@ -110,6 +111,7 @@ class Worker:
         ahead = program.ahead if isinstance(program, Overlapping) else 0
         last = program.last_length if isinstance(program, TwoPhased) else program.length
         told.update({"ahead": ahead, "last_length": last, "columns": list(columns_of(program))})
+        told["is_scored"] = isinstance(program, Scored)
         return {**told, "lacking": list(self._lacking)}, []
 
     def _codec(self, message: Message, _parts: Parts) -> Answer:
@@ -154,6 +156,11 @@ class Worker:
         assert self._data is not None, "rows come before an evaluation"
         counts = self._program.evaluate(_model(parts[0]), self._data)
         return {"counts": {str(name): int(count) for name, count in counts.items()}}, []
+
+    def _scores(self, _message: Message, parts: Parts) -> Answer:
+        assert isinstance(self._program, Scored), "a recipe that gives probabilities said so when it was opened"
+        found = np.asarray(self._program.scores(_model(parts[0]), read_model(parts[1])["x"]), np.float64)
+        return {}, [write_model({"scores": found})]
 
 
 def _stretches(vector: Vector) -> Iterator[memoryview]:
