@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serai.agent.answered import read_figures
 from serai.agent.measuring import measure
-from serai.agent.programs import Programs, Source, _figures, is_scored
+from serai.agent.programs import Programs, Source, is_scored
 from serai.agent.sandbox import find_fence
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Encoder
@@ -491,7 +492,7 @@ def test_a_recipe_that_says_nonsense_of_itself_is_refused(opened, told):
     assert refused.value.code == "sandbox-answer"
 
 
-def test_a_foreign_recipe_shows_no_figures(opened, data):
+def test_a_foreign_recipe_shows_noread_figures(opened, data):
     now = context()
     opened("context.figures['steps'] = 7\nreturn np.zeros(3)").contribute({"w": np.zeros(3)}, data, now)
     assert now.figures == {}
@@ -499,9 +500,9 @@ def test_a_foreign_recipe_shows_no_figures(opened, data):
 
 @pytest.mark.parametrize("bad", [None, [], {"row": 7}, {"steps": 0.5}, {"steps": True}, {"steps": 2**53}])
 def test_figures_are_whole_numbers_by_known_names(bad):
-    assert _figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
+    assert read_figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
     with pytest.raises(Malformed):
-        _figures(bad)
+        read_figures(bad)
 
 
 def test_a_recipe_of_ours_trains_ahead_behind_the_fence_as_it_does_in_process(programs, data):

@@ -21,7 +21,7 @@ from serai.recipes.archive import MAX_ARCHIVE_BYTES
 from serai.recipes.registry import code_digest
 from serai.training.methods import Data, Recipe, columns_of
 from serai.training.state import Run
-from serai.training.statements import Reason
+from serai.training.statements import Action, Reason
 from serai.zones.admission import (
     Admission,
     DigestFacts,
@@ -226,7 +226,14 @@ def _source(zone: Zone, run: Run, view: View) -> Source:
     plan = run.plan
     archive = _archive(zone, run, view) if is_foreign_name(plan.recipe) else None
     inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
-    return Source(recipe=plan.recipe, params=plan.params, inputs=inputs, archive=archive, length=plan.length)
+    return Source(
+        recipe=plan.recipe,
+        params=plan.params,
+        inputs=inputs,
+        archive=archive,
+        length=plan.length,
+        evaluates=plan.action is Action.EVALUATE,
+    )
 
 
 def _archive(zone: Zone, run: Run, view: View) -> bytes:

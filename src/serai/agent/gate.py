@@ -15,6 +15,7 @@ from serai.agent.zone import Zone
 from serai.errors import Refused
 from serai.kernel.verdict import Denied
 from serai.training.state import Run
+from serai.training.statements import Action
 from serai.zones.admission import data_facts, effective_policies
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
@@ -60,8 +61,9 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
     """
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
     length, declared = lengths
-    subjects = prepared.subjects[0] if prepared.subjects else None
-    rows = len(prepared.data.x)
+    is_evaluation = run.plan.action is Action.EVALUATE  # which looks at the rows held back, and at no others
+    subjects = prepared.subjects[int(is_evaluation)] if prepared.subjects else None
+    rows = len(prepared.data.test_x if is_evaluation else prepared.data.x)
     measured = Measured(output=kind, rows=rows, length=length, secure_sum=True, subjects=subjects)
     egress = Egress(
         at=view.state.now,

@@ -44,12 +44,13 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.analytics.metrics import held_back_loss
+from serai.analytics.state import has_evaluated
 from serai.analytics.statements import Evaluation
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest
 from serai.state import Jobs
-from serai.training.state import Run, job_of
-from serai.training.statements import RunDecline, RunJoin, RunPace
+from serai.training.state import Run, job_of, model_judged
+from serai.training.statements import Action, RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 from serai.zones.guard import Decision
 
@@ -347,20 +348,29 @@ class Runner:
             active.snapshot()
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
-        if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
-            (run.id, active.digest), {}
+        judged = model_judged(plan, active.digest)
+        if (
+            "metrics" in plan.outputs
+            and judged
+            and not has_evaluated(view.state.analytics, run.id, judged, zone.member)
         ):
-            let_work(zone, run, view, active.prepared)
-            recipe, data, cohort = active.prepared.recipe, active.prepared.data, least_cohort(zone, run, view)
-            with active.working():
-                counts = measure(recipe, active.model, data, cohort)
-                counts |= attack(recipe, active.model, data, cohort)
-            let_counts_out(zone, run, view, active.prepared, counts)
-            body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
-            zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
+            self._evaluate(run, view, active, judged)
         self._lagged.add(run.id)
         self._drop_last(run.id, view)
         self._let_go(run.id)
+
+    def _evaluate(self, run: Run, view: View, active: Active, judged: Digest) -> None:
+        """Say how a model does on this zone's held-back rows, and of one that was trained here what it gives away."""
+        zone, prepared = self._zone, active.prepared
+        let_work(zone, run, view, prepared)
+        cohort = least_cohort(zone, run, view)
+        with active.working():
+            counts = measure(prepared.recipe, active.model, prepared.data, cohort)
+            if run.plan.action is Action.TRAIN:
+                counts |= attack(prepared.recipe, active.model, prepared.data, cohort)
+        let_counts_out(zone, run, view, prepared, counts)
+        body = Evaluation(run=run.id, model=judged, offer=run.plan.offers[zone.member], counts=counts)
+        zone.say_once(f"evaluation {run.id}", judged, lambda: body)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""

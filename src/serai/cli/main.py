@@ -84,6 +84,8 @@ _VERBS: Final[Mapping[str, str]] = {
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",
+    "evaluate": "serai.cli.verbs.evaluate:evaluate",
+    "evaluations": "serai.cli.verbs.evaluate:evaluations",
     "watch": "serai.cli.verbs.watch:watch",
     "explain": "serai.cli.verbs.look:explain",
     "audit": "serai.cli.verbs.look:audit",

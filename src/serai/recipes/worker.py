@@ -23,6 +23,7 @@ from serai.kernel.records import from_json, to_json
 from serai.recipes.archive import ENTRY_FILE, unpack
 from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.equipment import Equipment, equip
+from serai.recipes.evaluation import evaluating
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
 from serai.training.methods import Context, Data, Overlapping, Recipe, Scored, Sent, TwoPhased, Vector, columns_of
@@ -106,6 +107,8 @@ class Worker:
             program = equip(_load(bytes(archive))(message["params"], inputs), equipment)
         else:
             program = build(message["recipe"], message["params"], inputs, equipment)
+        if message["evaluates"]:
+            program = evaluating(program, inputs)
         self._recipe = program
         told = {"name": program.name, "length": program.length, "outputs": list(program.outputs)}
         ahead = program.ahead if isinstance(program, Overlapping) else 0

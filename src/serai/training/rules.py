@@ -10,6 +10,7 @@
 | training 6 | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
 | training 7 | a cancelled run stays cancelled; only its planner or an invited member cancels it |
 | training 8 | a joined member tells its pace, in a run that goes by it |
+| training 9 | an evaluation names the model that it is about, has one round, and makes no model |
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.training.methods import MAX_STEPS
 from serai.training.state import Run, RunsState
-from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPace, RunPlan
+from serai.training.statements import EVALUATED, Action, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
 MIN_MEMBERS: Final = 2  # the sum of one vector is that vector
 MAX_MEMBERS: Final = 1_000  # K^2 pair seeds a round; beyond this the roster needs a sparse graph
@@ -95,7 +96,20 @@ def _judge_plan(mandate: Mandate | None, plan: RunPlan, speaker: MemberId) -> Ve
             f"expected {MIN_MEMBERS} <= minimum <= invited members <= {MAX_MEMBERS}, "
             f"got a minimum of {plan.minimum} and {len(plan.offers)} invited",
         )
-    return _judge_numbers(plan)
+    return _judge_evaluation(plan) or _judge_numbers(plan)
+
+
+def _judge_evaluation(plan: RunPlan) -> Denied | None:
+    if plan.action is not Action.EVALUATE:
+        return None
+    if EVALUATED not in plan.inputs:
+        return Denied(
+            "training 9", f"an evaluation names the model that it is about among its inputs, as {EVALUATED!r}"
+        )
+    if plan.rounds != 1 or "model" in plan.outputs:
+        made = ", ".join(plan.outputs)
+        return Denied("training 9", f"an evaluation has one round and makes no model, got {plan.rounds} for {made}")
+    return None
 
 
 def _judge_numbers(plan: RunPlan) -> Verdict:

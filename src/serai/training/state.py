@@ -10,7 +10,7 @@ from serai.aggregation.job import Form, Job
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
-from serai.training.statements import Pace, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
+from serai.training.statements import EVALUATED, Action, Pace, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,11 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         has_figures="metrics" in plan.outputs,
         is_guarded=plan.guard_permille > 0,
     )
+
+
+def model_judged(plan: RunPlan, made: Digest | None) -> Digest | None:
+    """The model that a run's evaluations are about: the one it made, or of an evaluation the one it was given."""
+    return plan.inputs.get(EVALUATED) if plan.action is Action.EVALUATE else made
 
 
 def form_of(plan: RunPlan, done: int) -> Form:

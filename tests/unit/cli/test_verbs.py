@@ -48,6 +48,8 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "run",
             "input",
             "release",
+            "evaluate",
+            "evaluations",
             "watch",
             "log show",
             *(f"log {verb}" for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "exit")),

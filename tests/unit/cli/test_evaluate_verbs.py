@@ -1,0 +1,73 @@
+from serai.charter.agreements import Term
+from serai.kernel.keys import Role
+from serai.state import outcome_of
+from serai.testing.federation import Terms
+from serai.zones.statements import GrantRevoke
+
+PURPOSE = Terms(agreement=(Term(name="purpose", value=("research",), clause="1"),))
+
+
+def train(desk, agreement, rounds=2):
+    run = desk.json(
+        "bern", "run", "--agreement", agreement, "--recipe", "newton", "--rounds", rounds, "--param", "features=1"
+    )
+    desk.bloc.settle()
+    return run["run"], outcome_of(desk.state, run["run"], desk.state.now).model
+
+
+def test_a_model_is_evaluated_and_shown_with_each_members_part(desk):
+    agreement = desk.bloc.agree(PURPOSE)
+    _, model = train(desk, agreement)
+    said = desk.told("bern", "evaluate", model[:12], "--agreement", agreement[:12])
+    assert "3 members asked to evaluate model" in said
+    desk.bloc.settle()
+
+    told = desk.told("lima", "evaluations", model[:12], "--bins")
+    assert told.count("Run ") == 2
+    assert told.count("together") == 2
+    assert "Summed under masks over 3 members, 6 rows: accuracy" in told
+    trained, looked = desk.json("lima", "evaluations", model)
+    assert [trained["trained"], looked["trained"]] == [True, False]
+    assert looked["missing"] == []
+    assert looked["together"]["counts"]["n"] == looked["sum"]["counts"]["n"] == 6
+    for part in looked["members"]:
+        metric = part["metrics"]["accuracy"]
+        assert metric["low"] <= metric["value"] == part["counts"]["correct"] / part["counts"]["n"] <= metric["high"]
+    entry = desk.state.runs.plans[looked["run"]].at.index
+    assert "asks 3 members to evaluate model" in desk.told("oslo", "explain", f"#{entry}")
+
+
+def test_who_is_missing_is_named_and_nothing_is_said_of_all_together(desk):
+    agreement = desk.bloc.agree(PURPOSE)
+    _, model = train(desk, agreement)
+    offers = {grant.member: grant for grant in desk.state.zones.grants.values()}
+    asked = [part for grant in offers.values() for part in ("--offer", grant.body.offer)]
+    run = desk.json("bern", "evaluate", model, "--agreement", agreement, *asked)["run"]
+    desk.bloc.say("oslo", GrantRevoke(grant=offers["oslo"].id), Role.STEWARD)
+    desk.bloc.settle()
+
+    told = desk.told("bern", "evaluations", model)
+    assert "oslo is missing, and a mean would hide it" in told
+    assert "oslo declined: guard 10" in told
+    looked = desk.json("bern", "evaluations", model)[-1]
+    assert (looked["run"], looked["missing"], looked["together"]) == (run, ["oslo"], None)
+
+
+def test_the_sum_alone_is_told_where_that_was_asked(desk):
+    agreement = desk.bloc.agree(PURPOSE)
+    _, model = train(desk, agreement)
+    desk.told("bern", "evaluate", model, "--agreement", agreement, "--sum-only", "--title", "quietly")
+    desk.bloc.settle()
+    looked = desk.json("bern", "evaluations", model)[-1]
+    assert (looked["title"], looked["sum"]["counts"]["n"]) == ("quietly", 6)
+    assert {part["part"] for part in looked["members"]} == {"in the sum only"}
+
+
+def test_what_cannot_be_asked_is_refused_in_a_sentence(desk, tmp_path):
+    agreement = desk.bloc.agree(PURPOSE)
+    _, model = train(desk, agreement)
+    both = ("--recipe", "newton", "--recipe-folder", tmp_path)
+    assert "either --recipe or" in desk.refused("bern", "evaluate", model, "--agreement", agreement, *both)
+    assert "no run made model" in desk.refused("bern", "evaluate", "ab" * 32, "--agreement", agreement)
+    assert "no run evaluated model" in desk.refused("bern", "evaluations", "ab" * 32)
+    assert "no model has an id" in desk.refused("bern", "evaluations", "feed")
