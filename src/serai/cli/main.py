@@ -86,6 +86,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "release": "serai.cli.verbs.train:release",
     "evaluate": "serai.cli.verbs.evaluate:evaluate",
     "evaluations": "serai.cli.verbs.evaluate:evaluations",
+    "leaderboard": "serai.cli.verbs.evaluate:leaderboard",
     "watch": "serai.cli.verbs.watch:watch",
     "explain": "serai.cli.verbs.look:explain",
     "audit": "serai.cli.verbs.look:audit",

@@ -1,14 +1,16 @@
 """How models did, as people and programs see it: metrics with intervals, bins, and who is missing for what reason."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from serai.agent.session import Session
 from serai.analytics.calibration import Bin, bins_of
+from serai.analytics.leaderboard import Standing
 from serai.analytics.membership import Exposure, exposure_of
 from serai.analytics.quality import METRICS, Estimate, measure
-from serai.cli.output import count
+from serai.cli.output import count, printable, short
 from serai.client.planning import fetch_models
+from serai.kernel.ids import MemberId
 from serai.recipes.evaluation import ALL_PAIRS, MEMBERS, read_totals
 from serai.reports.evaluations import Look, Part
 
@@ -72,6 +74,36 @@ def calibration_lines(look: Look) -> Iterator[str]:
         if bins := bins_of(counts):
             told = ", ".join(_bin_words(found) for found in bins)
             yield f"{member}: {told}"
+
+
+def standing_row(standing: Standing, members: Sequence[MemberId]) -> dict[str, Any]:
+    """A model's line on a leaderboard: a column for each member, the worst, and the mean if every part is there."""
+    worst, mean = standing.worst, standing.mean
+    return {
+        "rank": standing.rank,
+        "model": short(standing.model),
+        "title": printable(standing.title),
+        **{
+            member: estimate_words(standing.parts.get(member)) if member in standing.asked else "not asked"
+            for member in members
+        },
+        "worst": _NOTHING if worst is None else f"{float(standing.parts[worst].value):.3f} {worst}",
+        "mean": f"none: {', '.join(standing.missing)} missing" if mean is None else f"{float(mean):.3f}",
+    }
+
+
+def standing_value(standing: Standing) -> dict[str, Any]:
+    """A model's place on a leaderboard, for programs."""
+    return {
+        "model": standing.model,
+        "title": standing.title,
+        "metric": standing.metric,
+        "rank": standing.rank,
+        "members": {member: _estimate_value(part) for member, part in standing.parts.items()},
+        "missing": list(standing.missing),
+        "worst": standing.worst,
+        "mean": None if standing.mean is None else float(standing.mean),
+    }
 
 
 def exposure_words(counts: Mapping[str, int]) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serai.analytics.leaderboard import Entry
 from serai.analytics.metrics import pool
 from serai.analytics.state import evaluations_of
+from serai.errors import Missing
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.reports.course import model_made
@@ -94,6 +96,21 @@ def looks_at(state: State, model: Digest) -> tuple[Look, ...]:
     return tuple(look for look in all_looks(state) if look.model == model)
 
 
+def look_of(state: State, run: Digest) -> Look:
+    """How the model of one run did in it.
+
+    Raises:
+        Missing: the run has come to no model, or lets no metrics out.
+
+    """
+    found = next((look for look in all_looks(state) if look.run == run), None)
+    if found is None:
+        raise Missing(
+            "run-without-evaluation", f"run {run[:12]} has evaluated no model; `serai watch` shows how it goes"
+        )
+    return found
+
+
 def all_looks(state: State) -> Iterator[Look]:
     """Every run that has come to a model, or was to evaluate one, in the order in which they were planned."""
     for run in sorted(state.runs.plans.values(), key=lambda run: run.at.index):
@@ -113,6 +130,29 @@ def all_looks(state: State) -> Iterator[Look]:
             totals=made if is_evaluation else None,
             parts=tuple(_part(state, run, model, MemberId(member)) for member in sorted(run.plan.offers)),
         )
+
+
+def entries_of(state: State, purpose: str = "") -> tuple[Entry, ...]:
+    """Every model with what is known of it from all runs that evaluated it, in the order of the runs.
+
+    Whoever was asked in any of them was asked, so that a later run cannot leave out the
+    member for whom the model does badly. A member that answered twice counts as it did last.
+
+    Args:
+        state: what the log adds up to.
+        purpose: only runs for this purpose, or for one below it; every run if empty.
+
+    """
+    found: dict[Digest, Entry] = {}
+    for look in all_looks(state):
+        if purpose and look.purpose != purpose and not look.purpose.startswith(f"{purpose}."):
+            continue
+        before = found.get(look.model)
+        asked = {part.member for part in look.parts} | set(before.asked if before else ())
+        counts = {**(before.counts if before else {}), **look.counts}
+        title = before.title if before else look.title
+        found[look.model] = Entry(model=look.model, title=title, asked=asked, counts=counts)
+    return tuple(found.values())
 
 
 def _part(state: State, run: Run, model: Digest, member: MemberId) -> Part:

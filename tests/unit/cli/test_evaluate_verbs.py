@@ -1,7 +1,12 @@
+import numpy as np
+import pytest
+
 from serai.charter.agreements import Term
+from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
 from serai.state import outcome_of
 from serai.testing.federation import Terms
+from serai.training.tensors import model_bytes
 from serai.zones.statements import GrantRevoke
 
 PURPOSE = Terms(agreement=(Term(name="purpose", value=("research",), clause="1"),))
@@ -61,6 +66,42 @@ def test_the_sum_alone_is_told_where_that_was_asked(desk):
     looked = desk.json("bern", "evaluations", model)[-1]
     assert (looked["title"], looked["sum"]["counts"]["n"]) == ("quietly", 6)
     assert {part["part"] for part in looked["members"]} == {"in the sum only"}
+
+
+def test_a_leaderboard_has_a_mean_for_the_model_that_all_members_answered_about_and_none_for_the_other(desk):
+    agreement = desk.bloc.agree(PURPOSE)
+    _, good = train(desk, agreement)
+    _, other = train(desk, agreement, rounds=3)
+    grants = {grant.member: grant for grant in desk.state.zones.grants.values()}
+    two = [part for name in ("bern", "lima") for part in ("--offer", grants[name].body.offer)]
+    brought = {"bias": np.zeros(1), "weight": np.ones(1)}
+    desk.bloc.center.put_blob(digest_of(model_bytes(brought)), model_bytes(brought))
+    newton = ("--recipe", "newton", "--param", "features=1")
+    desk.told("bern", "evaluate", digest_of(model_bytes(brought)), "--agreement", agreement, *newton, *two)
+    desk.bloc.settle()
+
+    table = desk.told("lima", "leaderboard", "--metric", "accuracy")
+    assert "not asked" in table
+    board = {row["model"]: row for row in desk.json("lima", "leaderboard", "--metric", "accuracy")}
+    assert set(board) == {good, other, digest_of(model_bytes(brought))}
+    for row in board.values():
+        assert row["rank"] is not None
+        assert row["mean"] == pytest.approx(np.mean([part["value"] for part in row["members"].values()]))
+        assert row["members"][row["worst"]]["value"] == min(part["value"] for part in row["members"].values())
+    # Asked again, oslo too, which lets its data be used for teaching alone: its part is missing, and with it mean and rank.
+    desk.bloc.say("oslo", GrantRevoke(grant=grants["oslo"].id), Role.STEWARD)
+    desk.bloc.grant("oslo", agreement, (Term(name="purpose", value=("teaching",), clause="offer 2"),))
+    offer = next(id_ for id_, found in desk.state.zones.offers.items() if found.body.terms)
+    again = [*two, "--offer", offer]
+    desk.told("bern", "evaluate", digest_of(model_bytes(brought)), "--agreement", agreement, *newton, *again)
+    desk.bloc.settle()
+    board = {
+        row["model"]: row for row in desk.json("lima", "leaderboard", "--metric", "accuracy", "--purpose", "research")
+    }
+    row = board[digest_of(model_bytes(brought))]
+    assert (row["missing"], row["mean"], row["rank"]) == (["oslo"], None, None)
+    assert "none: oslo missing" in desk.told("lima", "leaderboard", "--metric", "accuracy")
+    assert desk.json("lima", "leaderboard", "--purpose", "teaching") == []
 
 
 def test_what_cannot_be_asked_is_refused_in_a_sentence(desk, tmp_path):

@@ -50,6 +50,7 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "release",
             "evaluate",
             "evaluations",
+            "leaderboard",
             "watch",
             "log show",
             *(f"log {verb}" for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "exit")),

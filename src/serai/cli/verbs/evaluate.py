@@ -1,10 +1,11 @@
-"""``serai evaluate, evaluations``: have a model scored where the data are, and see how it did for each member."""
+"""``serai evaluate, evaluations, leaderboard``: have models scored where the data are, and see how they do for each member."""
 
 from pathlib import Path
 from typing import Final
 
 import click
 
+from serai.analytics.leaderboard import rank
 from serai.cli.output import count, emit, emit_table, home_option, json_option, short
 from serai.cli.quality import (
     SHOWN,
@@ -13,6 +14,8 @@ from serai.cli.quality import (
     look_notes,
     look_rows,
     look_value,
+    standing_row,
+    standing_value,
     totals_words,
 )
 from serai.cli.verbs.train import FOLDER, read_pair
@@ -23,7 +26,8 @@ from serai.errors import Malformed, Missing
 from serai.kernel.ids import parse_digest
 from serai.recipes.archive import pack_folder
 from serai.recipes.registry import RECIPES
-from serai.reports.evaluations import looks_at
+from serai.reports.evaluations import entries_of, looks_at
+from serai.zones.facts import COMPARED
 
 COLUMNS: Final = ("member", "part", "rows", *SHOWN)
 
@@ -118,3 +122,19 @@ def evaluations(*, home: Path, model: str, bins: bool, as_json: bool) -> None:
             click.echo(line)
         if sums is not None:
             click.echo(totals_words(*sums))
+
+
+@click.command()
+@home_option
+@click.option("--purpose", default="", help="Only models evaluated for this purpose, or one below it.")
+@click.option("--metric", type=click.Choice(COMPARED), default="auc", show_default=True, help="By which metric.")
+@json_option
+def leaderboard(*, home: Path, purpose: str, metric: str, as_json: bool) -> None:
+    """Show models beside each other, member by member, ranked by the member for whom each does worst."""
+    standings = rank(entries_of(open_session(home).state(), purpose), metric)
+    members = sorted({member for standing in standings for member in standing.asked})
+    if as_json:
+        emit([standing_value(standing) for standing in standings], "", as_json=True)
+        return
+    rows = [standing_row(standing, members) for standing in standings]
+    emit_table(rows, ("rank", "model", "title", *members, "worst", "mean"), as_json=False)
