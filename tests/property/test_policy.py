@@ -9,7 +9,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.facts import Change, JobFacts, PrivacyCost, Transfer, Unit
 from serai.zones.policy import Policy, compile_policies, judge_policies, merge_policies, select_terms
 from serai.zones.terms import VOCABULARY, judge_form, judge_term
 
@@ -21,6 +21,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.sampled_from(["required", "optional", "", "22-06", "06-22", "00-24", "24-00"]),
     st.sampled_from([("record", "2", "1e-5"), ("member", "1", "1e-6"), ("record", "0", "1e-5")]),
+    st.sampled_from([("auc", "2"), ("brier", "0"), ("auc", "x"), ("f1", "1")]),
 )
 TERMS = st.builds(
     Term,
@@ -69,6 +70,14 @@ FACTS = st.builds(
     subjects=maybe(st.integers(0, 6)),
     worked_s=maybe(st.integers(0, 6)),
     release_approvals=maybe(st.integers(0, 6)),
+    changes=maybe(
+        st.sampled_from(["auc", "brier"]).flatmap(
+            lambda metric: st.builds(Change, st.just(metric), MEMBERS, st.integers(-3_000, 3_000)).map(
+                lambda one: (one,)
+            )
+        )
+    ),
+    advantage_millionths=maybe(st.integers(-1_000, 6_000)),
 )
 INSTANTS = st.builds(
     Instant, index=st.just(9), time_ms=st.integers(0, 7) | st.integers(0, 23).map(lambda hour: hour * 3_600_000 + 1)
@@ -139,6 +148,8 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "subjects",
             "worked_s",
             "release_approvals",
+            "changes",
+            "advantage_millionths",
         ]
     ),
 )

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Final
 
 from serai.agent import figures, reports
+from serai.agent.journal import alone
 from serai.agent.mirror import View
 from serai.agent.recovery import deal_topic
 from serai.agent.zone import Zone
@@ -136,8 +137,9 @@ class Retention:
                 found.add(this.closed.body.masked_sum)
             if (upload := self._zone.journal.upload(this.id)) is not None:
                 found |= {upload.blob, upload.memory}
-        if (progress := self._zone.journal.progress(run.id)) is not None:
-            found |= {progress.model, progress.memory, progress.base}
+        for name in (run.id, alone(run.id)):
+            if (progress := self._zone.journal.progress(name)) is not None:
+                found |= {progress.model, progress.memory, progress.base}
         return found - {Digest("")}
 
     def _needed(self, view: View) -> set[Digest]:

@@ -13,10 +13,10 @@ from typing import Final
 from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.checking import check_sum
+from serai.agent.evaluation import say_evaluations
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import least_cohort, let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
+from serai.agent.gate import let_vector_out, let_work, may_metrics_out, may_work
 from serai.agent.journal import Upload
-from serai.agent.measuring import attack, measure
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
 from serai.agent.recovery import recover_all, send_deal
@@ -44,13 +44,11 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.analytics.metrics import held_back_loss
-from serai.analytics.state import has_evaluated
-from serai.analytics.statements import Evaluation
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest
 from serai.state import Jobs
-from serai.training.state import Run, job_of, model_judged
-from serai.training.statements import Action, RunDecline, RunJoin, RunPace
+from serai.training.state import Run, job_of
+from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 from serai.zones.guard import Decision
 
@@ -343,34 +341,15 @@ class Runner:
         return is_followed or stage_of(bound, this, view.state.now) is Stage.FINISHED
 
     def _finish(self, run: Run, view: View, active: Active) -> None:
-        zone, plan = self._zone, run.plan
+        zone = self._zone
         if not zone.blobs.has(active.digest):
             active.snapshot()
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
-        judged = model_judged(plan, active.digest)
-        if (
-            "metrics" in plan.outputs
-            and judged
-            and not has_evaluated(view.state.analytics, run.id, judged, zone.member)
-        ):
-            self._evaluate(run, view, active, judged)
+        say_evaluations(active, view)
         self._lagged.add(run.id)
         self._drop_last(run.id, view)
         self._let_go(run.id)
-
-    def _evaluate(self, run: Run, view: View, active: Active, judged: Digest) -> None:
-        """Say how a model does on this zone's held-back rows, and of one that was trained here what it gives away."""
-        zone, prepared = self._zone, active.prepared
-        let_work(zone, run, view, prepared)
-        cohort = least_cohort(zone, run, view)
-        with active.working():
-            counts = measure(prepared.recipe, active.model, prepared.data, cohort)
-            if run.plan.action is Action.TRAIN:
-                counts |= attack(prepared.recipe, active.model, prepared.data, cohort)
-        let_counts_out(zone, run, view, prepared, counts)
-        body = Evaluation(run=run.id, model=judged, offer=run.plan.offers[zone.member], counts=counts)
-        zone.say_once(f"evaluation {run.id}", judged, lambda: body)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""

@@ -99,10 +99,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "f1": Metric("F1", _f1),
     "calibration_error": Metric("expected calibration error", _calibration, higher_is_better=False),
 }
-"""The metrics by name; a leaderboard and a release are judged by the first four."""
-
-COMPARED: Final = ("accuracy", "balanced_accuracy", "auc", "brier")
-"""Those by which models are ranked and releases are gated."""
+"""The metrics by name; models are compared by those of ``COMPARED``."""
 
 
 def measure(counts: Mapping[str, int]) -> dict[str, Estimate]:

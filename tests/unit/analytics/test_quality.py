@@ -2,7 +2,8 @@ from fractions import Fraction
 
 import pytest
 
-from serai.analytics.quality import COMPARED, METRICS, measure
+from serai.analytics.quality import METRICS, measure
+from serai.zones.facts import COMPARED
 
 COUNTS = {
     "n": 100, "correct": 80, "tp": 30, "fn": 10, "tn": 50, "fp": 10, "u2": 4_200, "brier_millionths": 15_000_000,

@@ -1,0 +1,130 @@
+"""What a zone says of a model at the end of a run: how it does on the rows held back, and against a model of its own.
+
+Where a term asks that no member be worse off than alone, the zone trains its own
+model as well. If the agreement asks, the counts of both are said, and the log's rules
+judge the release. If this zone alone asks, in its offer, grant, policy or profile,
+the log cannot know; so the zone judges, and keeps back its word on the joint model
+where a term does not hold. Without every participant's word nothing is released.
+"""
+
+from collections.abc import Mapping
+from math import ceil, floor
+
+from serai.agent.active import Active
+from serai.agent.alone import train_alone
+from serai.agent.gate import effective_terms, least_cohort, let_counts_out, let_work
+from serai.agent.measuring import attack, measure
+from serai.agent.mirror import View
+from serai.analytics.comparison import gains_of
+from serai.analytics.membership import exposure_of
+from serai.analytics.state import has_evaluated
+from serai.analytics.statements import Evaluation
+from serai.errors import Refused
+from serai.kernel.ids import Digest
+from serai.training.state import model_judged
+from serai.training.statements import Action
+from serai.training.tensors import Model
+from serai.zones.facts import Change, Output, release_facts
+from serai.zones.policy import Policy, agreement_source, judge_policies, select_terms
+from serai.zones.terms import QUALITY_TERMS
+
+_MILLION = 10**6
+
+
+def say_evaluations(active: Active, view: View) -> None:
+    """Say what is due of the model that a run has come to, or was to look at.
+
+    Raises:
+        Refused: counts may not leave, or the program failed or may not work now.
+        Unavailable: the center does not answer.
+
+    """
+    plan = active.run.plan
+    judged = model_judged(plan, active.digest)
+    if "metrics" not in plan.outputs or judged is None:
+        return
+    policies = effective_terms(active.zone, active.run, view)
+    is_model = plan.action is Action.TRAIN and Output.MODEL in plan.outputs
+    asked = select_terms(policies, lambda name: is_model and name in QUALITY_TERMS)
+    names = {term.name for policy in asked for term in policy.terms}
+    own = [policy for policy in asked if policy.terms and policy.source != agreement_source(plan.agreement)]
+    teller = _Teller(active, view)
+    if not own:  # the joint model first: it is seen how it does, even where the other is long in coming
+        teller.say_joint(judged)
+    if "no_member_worse" in names:
+        teller.say_alone()
+    if own:
+        teller.judge(own)
+        teller.say_joint(judged)
+
+
+class _Teller:
+    """Counts at most once what it says."""
+
+    def __init__(self, active: Active, view: View) -> None:
+        self._active = active
+        self._view = view
+        self._cohort = least_cohort(active.zone, active.run, view)
+        self._joint: dict[str, int] = {}
+        self._alone: dict[str, int] = {}
+
+    def say_joint(self, judged: Digest) -> None:
+        """Say how the model does."""
+        active = self._active
+        if not has_evaluated(self._view.state.analytics, active.run.id, judged, active.zone.member):
+            self._say(f"evaluation {active.run.id}", judged, self._count_joint())
+
+    def say_alone(self) -> None:
+        """Say how this zone's own model does."""
+        active, topic = self._active, f"alone {self._active.run.id}"
+        said = active.zone.journal.decision(topic)
+        analytics, run = self._view.state.analytics, active.run.id
+        if said is None or not has_evaluated(analytics, run, Digest(said), active.zone.member):
+            model, digest = train_alone(active, self._view)
+            self._alone = self._measure(model)
+            self._say(topic, digest, self._alone)
+
+    def judge(self, policies: list[Policy]) -> None:
+        """Hold the zone's own terms against what it measured.
+
+        Raises:
+            Refused: one of them does not hold; nothing is said of the joint model.
+
+        """
+        joint = self._count_joint()
+        exposure, changes = exposure_of(joint), tuple[Change, ...]()
+        if any(term.name == "no_member_worse" for policy in policies for term in policy.terms):
+            alone = self._alone or self._measure(train_alone(self._active, self._view)[0])
+            member = self._active.zone.member
+            gains = gains_of(joint, [alone])
+            changes = tuple(Change(metric, member, floor(gain * _MILLION)) for metric, gain in gains.items())
+        facts = release_facts(changes, None if exposure is None else ceil(exposure.advantage * _MILLION))
+        if denials := judge_policies(policies, facts, self._view.state.now):
+            reasons = "; ".join(f"{denied.reason} ({denied.article})" for denied in denials)
+            raise Refused(
+                "release-denied",
+                f"this zone does not evaluate the model, so nobody releases it: {reasons}",
+                denials[0].article,
+            )
+
+    def _count_joint(self) -> dict[str, int]:
+        active = self._active
+        if not self._joint:
+            self._joint = self._measure(active.model)
+            if active.run.plan.action is Action.TRAIN:
+                with active.working():
+                    self._joint |= attack(active.prepared.recipe, active.model, active.prepared.data, self._cohort)
+        return self._joint
+
+    def _measure(self, model: Model) -> dict[str, int]:
+        active = self._active
+        let_work(active.zone, active.run, self._view, active.prepared)
+        with active.working():
+            return measure(active.prepared.recipe, model, active.prepared.data, self._cohort)
+
+    def _say(self, topic: str, model: Digest, counts: Mapping[str, int]) -> None:
+        active = self._active
+        let_counts_out(active.zone, active.run, self._view, active.prepared, dict(counts))
+        offer = active.run.plan.offers[active.zone.member]
+        body = Evaluation(run=active.run.id, model=model, offer=offer, counts=counts)
+        active.zone.say_once(topic, model, lambda: body)
