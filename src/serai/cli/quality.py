@@ -12,7 +12,7 @@ from serai.cli.output import count, printable, short
 from serai.client.planning import fetch_models
 from serai.kernel.ids import MemberId
 from serai.recipes.evaluation import ALL_PAIRS, MEMBERS, read_totals
-from serai.reports.evaluations import Look, Part
+from serai.reports.evaluations import Look, Part, Presence
 
 SHOWN: Final = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
 """The metrics of a table, in order; programs get all."""
@@ -61,8 +61,9 @@ def look_rows(look: Look) -> list[dict[str, Any]]:
 
 def look_notes(look: Look) -> Iterator[str]:
     """What stands below the table: why nothing is said of all together, and each reason of each member that is missing."""
-    if look.missing:
-        yield f"Nothing is said of all together: {', '.join(look.missing)} is missing, and a mean would hide it."
+    lacking = [part.member for part in look.parts if part.counts is None and part.presence is not Presence.SUM_ONLY]
+    if lacking:
+        yield f"Nothing is said of all together, for a mean would hide who is missing: {', '.join(lacking)}."
     for part in look.parts:
         for reason in part.reasons:
             yield f"{part.member} declined: {reason.article}: {reason.text}"

@@ -108,7 +108,7 @@ class Course:
         rounds: every round that was opened, failed ones too.
         finished: how many of them finished.
         model: what it came to; None before its end.
-        evaluations: of that model.
+        evaluations: of that model; in a run that evaluates, of the one that it is about.
         others: evaluations of other models in this run, such as a member's own, by model.
         now_ms: log time.
 

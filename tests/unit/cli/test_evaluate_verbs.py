@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_who_is_missing_is_named_and_nothing_is_said_of_all_together(desk):
     desk.bloc.settle()
 
     told = desk.told("bern", "evaluations", model)
-    assert "oslo is missing, and a mean would hide it" in told
+    assert "a mean would hide who is missing: oslo." in told
     assert "oslo declined: guard 10" in told
     looked = desk.json("bern", "evaluations", model)[-1]
     assert (looked["run"], looked["missing"], looked["together"]) == (run, ["oslo"], None)
@@ -65,6 +67,9 @@ def test_the_sum_alone_is_told_where_that_was_asked(desk):
     desk.bloc.settle()
     looked = desk.json("bern", "evaluations", model)[-1]
     assert (looked["title"], looked["sum"]["counts"]["n"]) == ("quietly", 6)
+    assert desk.told("bern", "evaluations", model).count("who is missing") == 0
+    facts = [json.loads(line) for line in desk.told("bern", "watch", looked["run"], "--once", "--json").splitlines()]
+    assert not [fact for fact in facts if fact["fact"] == "evaluation"]
     assert {part["part"] for part in looked["members"]} == {"in the sum only"}
 
 

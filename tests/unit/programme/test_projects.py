@@ -27,6 +27,7 @@ from serai.programme.statements import (
 )
 from serai.state import Jobs, digest_state, record_of
 from serai.testing.documents import agreement_text, run_plan
+from serai.training.statements import Action
 from serai.zones.statements import Approval, Grant
 
 WINDOW_MS = 1_000
@@ -561,6 +562,18 @@ def test_no_run_is_planned_out_of_its_stage(life, stage):
     denied = life.restraint(life.plan())
     assert denied.article == "project 10"
     assert "takes dry-run or run" in denied.reason
+
+
+@pytest.mark.parametrize("stage", [Stage.RUN, Stage.EVALUATION, Stage.USE])
+def test_a_model_is_evaluated_for_as_long_as_it_is_used(life, stage):
+    life.until(stage)
+    assert life.restraint(replace(life.plan(), action=Action.EVALUATE)) is None
+
+
+def test_before_its_first_run_a_project_evaluates_nothing(life):
+    life.until(Stage.ALLOCATION)
+    denied = life.restraint(replace(life.plan(), action=Action.EVALUATE))
+    assert "takes dry-run or evaluation or release or run or use" in denied.reason
 
 
 def test_a_run_that_no_project_goes_by_is_free(life):
