@@ -14,7 +14,7 @@ from serai.zones.statements import GrantRevoke
 PURPOSE = Terms(agreement=(Term(name="purpose", value=("research",), clause="1"),))
 
 
-def train(desk, agreement, rounds=2):
+def train(desk, agreement, rounds=1):
     run = desk.json(
         "bern", "run", "--agreement", agreement, "--recipe", "newton", "--rounds", rounds, "--param", "features=1"
     )
@@ -76,7 +76,7 @@ def test_the_sum_alone_is_told_where_that_was_asked(desk):
 def test_a_leaderboard_has_a_mean_for_the_model_that_all_members_answered_about_and_none_for_the_other(desk):
     agreement = desk.bloc.agree(PURPOSE)
     _, good = train(desk, agreement)
-    _, other = train(desk, agreement, rounds=3)
+    _, other = train(desk, agreement, rounds=2)
     grants = {grant.member: grant for grant in desk.state.zones.grants.values()}
     two = [part for name in ("bern", "lima") for part in ("--offer", grants[name].body.offer)]
     brought = {"bias": np.zeros(1), "weight": np.ones(1)}
