@@ -132,6 +132,39 @@ def test_a_model_that_leaves_nobody_worse_off_is_released(make):
     assert "Missing:" not in card
 
 
+@pytest.mark.parametrize(
+    ("loss", "is_probability"), [({}, True), ({"loss": "squared_error", "label_low": "0", "label_high": "1"}, False)]
+)
+def test_trees_are_grown_alone_too_and_only_probabilities_are_counted_as_such(loss, is_probability, make):
+    bloc = make(ALIKE)
+    trees = {
+        **FEATURES,
+        "max_iter": "2",
+        "max_depth": "1",
+        "max_bins": "8",
+        "edge_rounds": "1",
+        "min_samples_leaf": "5",
+    }
+    tolerant = replace(NOBODY_WORSE, value=("accuracy", "300"))
+    run, model = train(bloc, bloc.agree(Terms(agreement=(tolerant,))), 3, {**trees, "rows": "1000", **loss}, "boosting")
+
+    own = own_models(bloc.state.analytics, run, model)
+    assert set(own) == set(ALIKE)
+    for record in evaluations_of(bloc.state.analytics, run, model).values():
+        assert ({"u2", "bin0_n", "mia_u2"} <= record.body.counts.keys()) is is_probability
+    for name, (record,) in own.items():
+        recipe, by_hand = build("boosting", {**trees, "rows": "1000", **loss}, {}), None
+        memory = {}
+        for number in range(3):
+            by_hand = recipe.initial() if by_hand is None else by_hand
+            context = Context(round=number, seed=bytes(32), member=name, memory=memory)
+            by_hand = recipe.combine(
+                by_hand, recipe.contribute(by_hand, bloc.members[name].zone.vault.load("rows"), context), 1.0
+            )
+        assert record.body.model == digest_model(by_hand)
+    release(bloc, run, model)
+
+
 def test_a_model_by_which_one_member_loses_is_refused_and_the_refusal_names_it(make):
     bloc = make(ODD)
     run, model = train(bloc, bloc.agree(Terms(agreement=(NOBODY_WORSE,))))

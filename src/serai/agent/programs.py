@@ -41,10 +41,10 @@ from serai.training.methods import (
     Overlapping,
     Piecewise,
     Recipe,
-    Scored,
     TwoPhased,
     Vector,
     columns_of,
+    gives_probabilities,
 )
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tables import table_arrays
@@ -204,7 +204,7 @@ class _About:
 
 def is_scored(recipe: Recipe) -> bool:
     """Whether a recipe gives rows probabilities, here or in its worker."""
-    return recipe.is_scored if isinstance(recipe, Confined) else isinstance(recipe, Scored)
+    return recipe.is_scored if isinstance(recipe, Confined) else gives_probabilities(recipe)
 
 
 def goes_on(recipe: Recipe) -> bool:
@@ -398,7 +398,7 @@ class Confined:
                 ahead=ours.ahead if isinstance(ours, Overlapping) else 0,
                 last_length=ours.last_length if isinstance(ours, TwoPhased) else ours.length,
                 columns=columns_of(ours),
-                is_scored=isinstance(ours, Scored),
+                is_scored=gives_probabilities(ours),
             )
         if self._told is None:
             self._running()

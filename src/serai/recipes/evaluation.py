@@ -18,7 +18,7 @@ from serai.aggregation.codec import Block, Codec
 from serai.analytics.calibration import BINS, BRIER, bin_counts, brier_count, put_in_bins
 from serai.analytics.discrimination import PAIRS, count_pairs
 from serai.errors import Malformed, Refused
-from serai.training.methods import Context, Data, Recipe, Scored, Vector, classification_counts
+from serai.training.methods import Context, Data, Recipe, Scored, Vector, classification_counts, gives_probabilities
 from serai.training.scales import limit_for
 from serai.training.statements import EVALUATED
 from serai.training.tensors import Model
@@ -62,12 +62,12 @@ def evaluating(program: Predictor, inputs: Mapping[str, Model]) -> Recipe:
     """
     if EVALUATED not in inputs:
         raise Malformed("evaluation-model", f"expected the model to evaluate among the inputs, as {EVALUATED!r}")
-    model = inputs[EVALUATED]
-    if isinstance(program, Scored):
-        return _Scoring(program.name, model, program if isinstance(program, Counting) else None, program)
-    if isinstance(program, Counting):
-        return _Evaluating(program.name, model, program)
-    raise Malformed("evaluation-program", f"the program {program.name!r} has neither scores nor evaluate")
+    name, model, counting = program.name, inputs[EVALUATED], program if isinstance(program, Counting) else None
+    if gives_probabilities(program):
+        return _Scoring(name, model, counting, program)
+    if counting is not None:
+        return _Evaluating(name, model, counting)
+    raise Malformed("evaluation-program", f"the program {name!r} has neither scores nor evaluate")
 
 
 def first_totals() -> Model:

@@ -9,6 +9,7 @@ from typing import Final
 
 from serai.errors import Missing
 from serai.kernel.ids import Digest
+from serai.recipes.boosting import Boosting
 from serai.recipes.equipment import DEFAULTS, Equipment, equip
 from serai.recipes.language_model import LanguageModel
 from serai.recipes.local_sgd import LocalSgd
@@ -21,7 +22,7 @@ from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe for recipe in (Boosting, LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
 }
 """Every recipe that comes with serai."""
 

@@ -26,7 +26,18 @@ from serai.recipes.equipment import Equipment, equip
 from serai.recipes.evaluation import evaluating
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Overlapping, Recipe, Scored, Sent, TwoPhased, Vector, columns_of
+from serai.training.methods import (
+    Context,
+    Data,
+    Overlapping,
+    Recipe,
+    Scored,
+    Sent,
+    TwoPhased,
+    Vector,
+    columns_of,
+    gives_probabilities,
+)
 from serai.training.tables import table_of
 from serai.training.tensors import Model, read_model, write_model
 
@@ -114,7 +125,7 @@ class Worker:
         ahead = program.ahead if isinstance(program, Overlapping) else 0
         last = program.last_length if isinstance(program, TwoPhased) else program.length
         told.update({"ahead": ahead, "last_length": last, "columns": list(columns_of(program))})
-        told["is_scored"] = isinstance(program, Scored)
+        told["is_scored"] = gives_probabilities(program)
         return {**told, "lacking": list(self._lacking)}, []
 
     def _codec(self, message: Message, _parts: Parts) -> Answer:

@@ -10,7 +10,7 @@ function (``exp`` and ``log`` differ between processors in the last digit).
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -209,6 +209,11 @@ class Scored(Protocol):
             ``(n,) float64``, each from 0 to 1.
 
         """
+
+
+def gives_probabilities(program: object) -> TypeGuard[Scored]:
+    """Whether a program is ``Scored``; one whose scores may be other numbers says so by a property of this name."""
+    return isinstance(program, Scored) and getattr(program, "gives_probabilities", True) is True
 
 
 def columns_of(recipe: Recipe) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from serai.training.tensors import digest_model, model_bytes, read_model
 
 OUTER = ("fedavg", "fedprox", "scaffold", "nesterov", "fedadam", "fedyogi", "fedadagrad")
 BUILDS = {
+    "boosting": ("boosting", {"features": "3", "max_iter": "2", "max_depth": "2", "edge_rounds": "1"}),
     "moments": ("moments", {"features": "3"}),
     "newton": ("newton", {"features": "3"}),
     "probe": ("probe", {"size": "53"}),
@@ -121,11 +122,11 @@ def test_outputs_are_named_as_agreements_name_them(recipe):
 
 def test_an_unknown_setting_is_refused(recipe):
     name, params = next(BUILDS[key] for key in BUILDS if BUILDS[key][0] == recipe.name)
-    with pytest.raises(Malformed, match="learning_rate"):
-        build(name, {**params, "learning_rate": "1"}, {})
+    with pytest.raises(Malformed, match="learning_speed"):
+        build(name, {**params, "learning_speed": "1"}, {})
 
 
-@pytest.mark.parametrize("name", ["newton", "local_sgd", "moments"])
+@pytest.mark.parametrize("name", ["boosting", "newton", "local_sgd", "moments"])
 def test_data_of_another_width_are_refused(name):
     recipe = build(name, {"features": "4"}, {})
     with pytest.raises(Refused):
@@ -159,6 +160,16 @@ def test_each_recipe_is_pinned_by_its_own_digest():
     digests = {name: code_digest(name) for name in RECIPES}
     assert len(set(digests.values())) == len(RECIPES) >= 4
     assert digests == {name: code_digest(name) for name in RECIPES}
+
+
+def test_a_changed_part_of_boosting_changes_its_digest_and_no_other():
+    for part in ("edges", "forest", "growth", "histograms", "layout", "losses", "progress"):
+
+        def changed(module, part=part):
+            return source_of(module) + b"#" * (module == f"serai.recipes.trees.{part}")
+
+        assert code_digest("boosting", changed) != code_digest("boosting")
+        assert code_digest("newton", changed) == code_digest("newton")
 
 
 def test_a_changed_outer_optimizer_changes_the_digest_of_the_recipe_that_uses_it():

@@ -1,0 +1,1 @@
+"""Parts of tree recipes: bin edges, histograms, growing a level, and the trees themselves."""
