@@ -111,22 +111,6 @@ def is_bin_count(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def pool_bins(members: Sequence[Sequence[Bin]]) -> tuple[Bin, ...]:
-    """The bins of several members together: as fine as the bounds that all of them have."""
-    if not members or not all(members):
-        return ()
-    common = set.intersection(*({found.first for found in bins} for bins in members))
-    made: dict[int, Bin] = {}
-    for bins in members:
-        for found in bins:
-            first = max(bound for bound in common if bound <= found.first)
-            before = made.get(first)
-            made[first] = (
-                _together(before, found) if before else Bin(first=first, n=found.n, yes=found.yes, said=found.said)
-            )
-    return tuple(made[first] for first in sorted(made))
-
-
 def expected_error(bins: Sequence[Bin]) -> Fraction | None:
     """The expected calibration error: how far share and mean score lie apart, over the rows; None without bins.
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from math import ceil, floor, isqrt
 from typing import Final
 
-from serai.analytics.calibration import bin_counts, bins_of, is_bin_count, pool_bins
+from serai.analytics.calibration import is_bin_count
 from serai.errors import Malformed
 from serai.kernel.ids import MemberId
 
@@ -23,7 +23,7 @@ Z_95: Final = Fraction(1_959_964, 1_000_000)  # two-sided 95 % of the normal dis
 GRID: Final = 10**9
 """Bounds of intervals are whole multiples of one over this."""
 
-_NOT_SUMS: Final = ("u2", "mia_")  # pairs within one member: over several they are not what one model's area is made of
+_NOT_SUMS: Final = ("u2", "mia_")  # counts of pairs, and what belongs to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +97,16 @@ def correct_of(counts: Mapping[str, int]) -> int | None:
 def pool(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Counts over all members: the sums of those that every member reported, by name.
 
-    Bins are put together where members' bounds differ; pairs of rows are not summed,
-    for those of one member with another's were never counted.
+    Left out is what does not add up: pairs of rows, for those of one member with
+    another's were never counted, and bins, whose bounds differ and whose errors
+    cancel where they are put together.
     """
     reported = list(parts)
     if not reported:
         return {}
     names = set(reported[0]).intersection(*reported[1:])
-    summed = {name for name in names if not is_bin_count(name) and not name.startswith(_NOT_SUMS)}
-    bins = bin_counts(pool_bins([bins_of(counts) for counts in reported]))
-    return {**{name: sum(counts[name] for counts in reported) for name in sorted(summed)}, **bins}
+    summed = sorted(name for name in names if not is_bin_count(name) and not name.startswith(_NOT_SUMS))
+    return {name: sum(counts[name] for counts in reported) for name in summed}
 
 
 def wilson(successes: int, trials: int, z: Fraction = Z_95) -> Interval:

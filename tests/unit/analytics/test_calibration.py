@@ -13,7 +13,6 @@ from serai.analytics.calibration import (
     brier_of,
     expected_error,
     find_bin_contradiction,
-    pool_bins,
     put_in_bins,
 )
 from serai.analytics.metrics import pool
@@ -65,23 +64,10 @@ def test_bins_that_lack_a_part_do_not_begin_at_zero_or_lose_rows_cannot_be():
     assert "from 4000 to 10000" in find_bin_contradiction({**whole, "bin4_said": 3_999})
 
 
-def test_the_bins_of_several_members_are_as_fine_as_the_bounds_that_all_of_them_have():
-    one = (
-        Bin(first=0, n=10, yes=1, said=500),
-        Bin(first=3, n=10, yes=4, said=3_500),
-        Bin(first=7, n=10, yes=9, said=9_000),
-    )
-    two = (Bin(first=0, n=20, yes=2, said=1_000), Bin(first=7, n=5, yes=4, said=4_500))
-    assert pool_bins([one, two]) == (
-        Bin(first=0, n=40, yes=7, said=5_000),
-        Bin(first=7, n=15, yes=13, said=13_500),
-    )
-    assert pool_bins([one, ()]) == ()
-    assert pool_bins([]) == ()
-    pooled = pool(
-        [{"n": 30, "u2": 5, "mia_in": 3, **bin_counts(one)}, {"n": 25, "u2": 6, "mia_in": 4, **bin_counts(two)}]
-    )
-    assert pooled == {"n": 55, **bin_counts(pool_bins([one, two]))}
+def test_of_several_members_bins_and_pairs_are_not_added_up():
+    one = bin_counts([Bin(first=0, n=10, yes=1, said=500), Bin(first=3, n=10, yes=4, said=3_500)])
+    two = bin_counts([Bin(first=0, n=20, yes=2, said=1_000)])
+    assert pool([{"n": 20, "u2": 5, "mia_in": 3, **one}, {"n": 20, "u2": 6, "mia_in": 4, **two}]) == {"n": 40}
 
 
 def test_error_and_score_are_scikit_learns():
