@@ -297,7 +297,6 @@ def test_however_often_the_zone_is_killed_its_own_model_comes_out_the_same(make)
         by_hand = recipe.combine(by_hand, decode(codec, encode(codec, vector)[0]), 1.0)
     assert record.body.model == digest_model(by_hand)
     assert any(mark.startswith("record_progress") and "alone" in mark for mark in deaths)
-    release(bloc, run, model)
 
 
 def test_its_own_model_is_deleted_with_what_else_the_run_left(make):

@@ -59,14 +59,12 @@ def say_evaluations(active: Active, view: View) -> None:
 
 
 class _Teller:
-    """Counts at most once what it says."""
+    """Counts, and says. What was counted stays with the run: a term that does not hold is met again in each view."""
 
     def __init__(self, active: Active, view: View) -> None:
         self._active = active
         self._view = view
         self._cohort = least_cohort(active.zone, active.run, view)
-        self._joint: dict[str, int] = {}
-        self._alone: dict[str, int] = {}
 
     def say_joint(self, judged: Digest) -> None:
         """Say how the model does."""
@@ -80,9 +78,8 @@ class _Teller:
         said = active.zone.journal.decision(topic)
         analytics, run = self._view.state.analytics, active.run.id
         if said is None or not has_evaluated(analytics, run, Digest(said), active.zone.member):
-            model, digest = train_alone(active, self._view)
-            self._alone = self._measure(model)
-            self._say(topic, digest, self._alone)
+            digest, counts = self._count_alone()
+            self._say(topic, digest, counts)
 
     def judge(self, policies: list[Policy]) -> None:
         """Hold the zone's own terms against what it measured.
@@ -94,9 +91,7 @@ class _Teller:
         joint = self._count_joint()
         exposure, changes = exposure_of(joint), tuple[Change, ...]()
         if any(term.name == "no_member_worse" for policy in policies for term in policy.terms):
-            alone = self._alone or self._measure(train_alone(self._active, self._view)[0])
-            member = self._active.zone.member
-            gains = gains_of(joint, [alone])
+            gains, member = gains_of(joint, [self._count_alone()[1]]), self._active.zone.member
             changes = tuple(Change(metric, member, floor(gain * _MILLION)) for metric, gain in gains.items())
         facts = release_facts(changes, None if exposure is None else ceil(exposure.advantage * _MILLION))
         if denials := judge_policies(policies, facts, self._view.state.now):
@@ -109,18 +104,21 @@ class _Teller:
 
     def _count_joint(self) -> dict[str, int]:
         active = self._active
-        if not self._joint:
-            self._joint = self._measure(active.model)
-            if active.run.plan.action is Action.TRAIN:
-                with active.working():
-                    self._joint |= attack(active.prepared.recipe, active.model, active.prepared.data, self._cohort)
-        return self._joint
+        return self._count(active.model, active.digest, is_attacked=active.run.plan.action is Action.TRAIN)
 
-    def _measure(self, model: Model) -> dict[str, int]:
-        active = self._active
-        let_work(active.zone, active.run, self._view, active.prepared)
-        with active.working():
-            return measure(active.prepared.recipe, model, active.prepared.data, self._cohort)
+    def _count_alone(self) -> tuple[Digest, dict[str, int]]:
+        model, digest = train_alone(self._active, self._view)
+        return digest, self._count(model, digest)
+
+    def _count(self, model: Model, digest: Digest, *, is_attacked: bool = False) -> dict[str, int]:
+        active, key = self._active, (digest, self._cohort)
+        if key not in active.measured:
+            let_work(active.zone, active.run, self._view, active.prepared)
+            recipe, data = active.prepared.recipe, active.prepared.data
+            with active.working():
+                counts = measure(recipe, model, data, self._cohort)
+                active.measured[key] = counts | (attack(recipe, model, data, self._cohort) if is_attacked else {})
+        return active.measured[key]
 
     def _say(self, topic: str, model: Digest, counts: Mapping[str, int]) -> None:
         active = self._active

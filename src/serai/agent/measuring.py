@@ -5,7 +5,6 @@ module, which came with serai, counts. So a program of a stranger's tells no mor
 through its scores than these counts have room for.
 """
 
-from collections.abc import Mapping
 from typing import cast
 
 from serai.agent.programs import is_scored
@@ -33,7 +32,7 @@ def measure(recipe: Recipe, model: Model, data: Data, cohort: int | None) -> dic
     return counts | count_scores(*_scored(recipe, model, data.test_x, data.test_y), cohort)
 
 
-def attack(recipe: Recipe, model: Model, data: Data, cohort: int | None) -> Mapping[str, int]:
+def attack(recipe: Recipe, model: Model, data: Data, cohort: int | None) -> dict[str, int]:
     """What the model gives away about which rows it was trained on; empty where that cannot be counted or told.
 
     Raises:

@@ -258,6 +258,8 @@ def _finished(record: Record, project: Project, body: ProjectAdvance, _at: Insta
     run = record.runs.plans.get(body.run or Digest(""))
     if run is None or run.plan.agreement != project.agreement:
         return f"it names a run under agreement {str(project.agreement)[:12]}"
+    if run.plan.action is Action.EVALUATE:
+        return f"it names a run that makes a model, and {run.id[:12]} only looks at one"
     if run.id in {step.run for step in project.steps}:
         return f"run {run.id[:12]} is another than those it has rested on before"
     return None if record.model(run.id) is not None else f"run {run.id[:12]} has finished"

@@ -326,6 +326,15 @@ def test_a_run_that_was_not_under_the_agreement_or_has_not_finished_proves_nothi
     assert "has finished" in life.denied(Stage.RUN, run=unfinished).reason
 
 
+def test_a_run_that_only_looked_at_a_model_is_none_that_a_project_rests_on(life):
+    life.until(Stage.RUN)
+    runs, looked = life.log.state.runs, life.world.run(agreement=life.agreement)
+    run = life.log.state.runs.plans[looked]
+    looks = replace(run, plan=replace(run.plan, action=Action.EVALUATE))
+    life.log.state = replace(life.log.state, runs=replace(runs, plans=life.log.state.runs.plans.set(looked, looks)))
+    assert "only looks at one" in life.denied(Stage.EVALUATION, run=looked).reason
+
+
 def test_the_dry_run_is_not_the_run(life):
     life.until(Stage.RUN)
     assert "rested on before" in life.denied(Stage.EVALUATION, run=life.dry_run).reason
