@@ -14,6 +14,7 @@ from serai.analytics.metrics import pool
 from serai.analytics.quality import measure
 from serai.analytics.state import evaluations_of
 from serai.charter.agreements import Term
+from serai.cli.quality import totals_words
 from serai.client.evaluating import EvaluationWish, complete, find_model
 from serai.client.planning import make_plan, open_recipe
 from serai.errors import Missing, Refused
@@ -262,3 +263,26 @@ def test_any_program_that_predicts_is_scored_in_the_sandbox_where_its_digest_is_
         assert counts["correct"] == np.count_nonzero((data.test_x[:, 0] > 0) == data.test_y)
         assert {"u2", "brier_millionths", "bin0_n"} <= counts.keys()
     assert totals_of(bloc, look)["n"] == sum(counts["n"] for counts in look.counts.values())
+
+
+def test_a_member_that_came_too_late_for_the_sum_shows_its_own_counts_and_is_named_as_not_in_it(make):
+    bloc = make()
+    agreement = bloc.agree()
+    model = trained(bloc, agreement)
+    run = bloc.say("bern", plan_of(bloc, EvaluationWish(model=model, agreement=agreement)))
+    for _ in range(200):
+        bloc.step()
+        if len(bloc.state.runs.plans[run].keys) == 3:
+            break
+    bloc.members["oslo"].is_up = False
+    bloc.settle()
+    bloc.pass_time(120_000)
+    bloc.members["oslo"].is_up = True
+    bloc.settle()
+
+    look = looks_at(bloc.state, model)[-1]
+    assert look.summed == {"bern", "lima"}
+    assert set(look.counts) == set(MEMBERS)
+    totals = totals_of(bloc, look)
+    assert totals["n"] == look.counts["bern"]["n"] + look.counts["lima"]["n"]
+    assert f"over 2 members, without oslo, {totals['n']} rows" in totals_words(totals, look)

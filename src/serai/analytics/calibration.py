@@ -24,6 +24,9 @@ MILLIONTHS: Final = 10**6
 BRIER: Final = "brier_millionths"
 """Name of the count: the sum over rows of the squared error, each rounded to 10^-6."""
 
+BRIER_SPREAD: Final = "brier_squares_millionths"
+"""Name of the count: the sum of the squares of these, likewise; how far they spread."""
+
 _WIDTH: Final = PERMILLE // BINS
 _NAME: Final = re.compile(r"bin([0-9])_(n|yes|said)")
 
@@ -121,14 +124,44 @@ def expected_error(bins: Sequence[Bin]) -> Fraction | None:
     return Fraction(apart, PERMILLE * rows) if rows else None
 
 
-def brier_count(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> int:
-    """The sum of squared errors, each rounded to a millionth."""
-    return int(np.rint((scores - truth) ** 2 * MILLIONTHS).astype(np.int64).sum(dtype=np.int64))
+def brier_counts(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """The sums of squared errors and of their squares, each rounded to a millionth."""
+    errors = (scores - truth) ** 2
+    sums = {BRIER: errors, BRIER_SPREAD: errors**2}
+    return {
+        name: int(np.rint(values * MILLIONTHS).astype(np.int64).sum(dtype=np.int64)) for name, values in sums.items()
+    }
 
 
-def brier_of(counts: Mapping[str, int]) -> Fraction | None:
-    """The Brier score that counts tell, 0 for a faultless prophet; None where they tell none."""
-    return Fraction(counts[BRIER], MILLIONTHS * counts["n"]) if BRIER in counts and counts.get("n") else None
+def brier_of(counts: Mapping[str, int]) -> tuple[Fraction, Fraction] | None:
+    """The Brier score that counts tell, 0 for a faultless prophet, and the variance of its estimate; None without them.
+
+    The variance is that of a mean of independent rows; below what rounding leaves of it, it is 0.
+    """
+    if not {BRIER, BRIER_SPREAD} <= counts.keys() or not counts.get("n"):
+        return None
+    rows = counts["n"]
+    mean = Fraction(counts[BRIER], MILLIONTHS * rows)
+    spread = Fraction(counts[BRIER_SPREAD], MILLIONTHS * rows) - mean * mean
+    return mean, max(spread, Fraction(0)) / rows
+
+
+def find_brier_contradiction(counts: Mapping[str, int]) -> str | None:
+    """Why sums of squared errors cannot be true, or None when they can."""
+    present = [name for name in (BRIER, BRIER_SPREAD) if name in counts]
+    if not present:
+        return None
+    if len(present) == 1:
+        return f"expected {BRIER} and {BRIER_SPREAD} or neither, got {present[0]}"
+    rows, errors, squares = counts["n"], counts[BRIER], counts[BRIER_SPREAD]
+    if errors > MILLIONTHS * rows:
+        return f"expected at most {MILLIONTHS} {BRIER} a row, got {errors} of {rows} rows"
+    # A square of what is at most 1 is no more than that; the square of a mean is no more than the mean of
+    # squares. Each row is rounded by at most a half, twice.
+    is_too_even = errors > rows and (errors - rows) ** 2 > MILLIONTHS * rows * (squares + rows)
+    if squares > errors + rows or is_too_even:
+        return f"expected {BRIER_SPREAD} that fits {BRIER} {errors} of {rows} rows, got {squares}"
+    return None
 
 
 def find_bin_contradiction(counts: Mapping[str, int]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from serai.analytics.calibration import BRIER, bin_counts, brier_count, put_in_bins
+from serai.analytics.calibration import bin_counts, brier_counts, put_in_bins
 from serai.analytics.discrimination import PAIRS, count_pairs
 from serai.analytics.membership import membership_counts
 
@@ -29,7 +29,7 @@ def count_scores(scores: Scores, truth: Truth, cohort: int) -> dict[str, int]:
         cohort: fewest rows that a bin may have; ``FEWEST`` where that is more.
 
     """
-    counts = {BRIER: brier_count(scores, truth)} if len(truth) >= FEWEST else {}
+    counts = brier_counts(scores, truth) if len(truth) >= FEWEST else {}
     if min(np.count_nonzero(truth), np.count_nonzero(~truth)) >= FEWEST:
         counts[PAIRS] = count_pairs(scores[truth], scores[~truth])
     return counts | bin_counts(put_in_bins(scores, truth, max(cohort, FEWEST)))

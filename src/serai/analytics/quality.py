@@ -11,7 +11,7 @@ from typing import Final
 
 from serai.analytics.calibration import bins_of, brier_of, expected_error
 from serai.analytics.discrimination import area_of
-from serai.analytics.metrics import Interval, correct_of, root_up, score, wilson
+from serai.analytics.metrics import Z_95, Interval, correct_of, root_up, score, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,11 @@ def _auc(counts: Mapping[str, int]) -> Estimate | None:
 
 def _brier(counts: Mapping[str, int]) -> Estimate | None:
     found = brier_of(counts)
-    return None if found is None else Estimate(found)
+    if found is None:
+        return None
+    mean, variance = found
+    half = root_up(Z_95 * Z_95 * variance)
+    return Estimate(mean, Interval(max(mean - half, Fraction(0)), min(mean + half, Fraction(1))))
 
 
 def _calibration(counts: Mapping[str, int]) -> Estimate | None:

@@ -13,7 +13,7 @@ article          says
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from serai.analytics.calibration import BRIER, MILLIONTHS, find_bin_contradiction
+from serai.analytics.calibration import find_bin_contradiction, find_brier_contradiction
 from serai.analytics.discrimination import PAIRS
 from serai.analytics.membership import find_membership_contradiction
 from serai.analytics.state import AnalyticsState
@@ -63,15 +63,14 @@ def find_contradiction(counts: Mapping[str, int]) -> str | None:
         return f"expected at most n = {counts['n']} correct, got {counts['correct']}"
     return (
         _find_confusion(counts)
-        or _find_scores(counts)
+        or _find_pairs(counts)
+        or find_brier_contradiction(counts)
         or find_bin_contradiction(counts)
         or find_membership_contradiction(counts)
     )
 
 
-def _find_scores(counts: Mapping[str, int]) -> str | None:
-    if counts.get(BRIER, 0) > MILLIONTHS * counts["n"]:
-        return f"expected at most {MILLIONTHS} {BRIER} a row, got {counts[BRIER]} of {counts['n']} rows"
+def _find_pairs(counts: Mapping[str, int]) -> str | None:
     if PAIRS not in counts:
         return None
     if "tp" not in counts:

@@ -11,7 +11,7 @@ from serai.analytics.quality import METRICS, Estimate, measure
 from serai.cli.output import count, printable, short
 from serai.client.planning import fetch_models
 from serai.kernel.ids import MemberId
-from serai.recipes.evaluation import ALL_PAIRS, MEMBERS, read_totals
+from serai.recipes.evaluation import ALL_PAIRS, read_totals
 from serai.reports.evaluations import Look, Part, Presence
 
 SHOWN: Final = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
@@ -33,7 +33,8 @@ def look_value(look: Look, totals: Mapping[str, int] | None) -> dict[str, Any]:
         "members": [_part_value(part) for part in look.parts],
         "missing": list(look.missing),
         "together": None if pooled is None else counts_value(pooled),
-        "sum": None if totals is None else counts_value(totals),
+        "sum": None if totals is None else counts_value(_without_area(totals)),
+        "in_the_sum": sorted(look.summed),
     }
 
 
@@ -116,25 +117,25 @@ def exposure_words(counts: Mapping[str, int]) -> str:
     return f"{float(exposure.advantage):+.3f} ({float(low):+.3f} to {float(high):+.3f})"
 
 
-def totals_words(totals: Mapping[str, int], members: int) -> str:
-    """What the masked sum of an evaluation says, in one sentence."""
+def totals_words(totals: Mapping[str, int], look: Look) -> str:
+    """What the masked sum of an evaluation says, over whom, and who is not in it."""
     told = [f"{METRICS[name].title} {estimate_words(found)}" for name, found in measure(_without_area(totals)).items()]
     if totals.get(ALL_PAIRS):
         told.append(f"AUC within members {totals['u2'] / (2 * totals[ALL_PAIRS]):.3f}")
-    return f"Summed under masks over {count(members, 'member')}, {count(totals['n'], 'row')}: {', '.join(told)}."
+    lacking = [part.member for part in look.parts if part.member not in look.summed]
+    without = f", without {', '.join(lacking)}" if lacking else ""
+    over = f"{count(len(look.summed), 'member')}{without}, {count(totals['n'], 'row')}"
+    return f"Summed under masks over {over}: {', '.join(told)}."
 
 
-def fetch_totals(session: Session, look: Look) -> tuple[dict[str, int], int] | None:
-    """The sums of an evaluation that has ended, and of how many members; None of another run, or before its end.
+def fetch_totals(session: Session, look: Look) -> dict[str, int] | None:
+    """The sums of an evaluation that has ended; None of another run, or before its end.
 
     Raises:
         Missing: the center has let go of them.
 
     """
-    if look.totals is None:
-        return None
-    model = fetch_models(session, {"totals": look.totals})["totals"]
-    return read_totals(model), round(float(model[MEMBERS][0]))
+    return None if look.totals is None else read_totals(fetch_models(session, {"totals": look.totals})["totals"])
 
 
 def estimate_words(estimate: Estimate | None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.aggregation.codec import Block, Codec
-from serai.analytics.calibration import BINS, BRIER, bin_counts, brier_count, put_in_bins
+from serai.analytics.calibration import BINS, BRIER, BRIER_SPREAD, bin_counts, brier_counts, put_in_bins
 from serai.analytics.discrimination import PAIRS, count_pairs
 from serai.errors import Malformed, Refused
 from serai.training.methods import Context, Data, Recipe, Scored, Vector, classification_counts, gives_probabilities
@@ -27,13 +27,12 @@ ALL_PAIRS: Final = "pairs"
 """Name of the count of pairs of a yes and a no of one member, of which ``u2`` counts those in order twice."""
 
 NAMES: Final = (
-    *("n", "correct", "tp", "fp", "tn", "fn", BRIER, PAIRS, ALL_PAIRS, "predicted", "micronats"),
+    *("n", "correct", "tp", "fp", "tn", "fn", BRIER, BRIER_SPREAD, PAIRS, ALL_PAIRS, "predicted", "micronats"),
     *(f"bin{number}_{part}" for number in range(BINS) for part in ("n", "yes", "said")),
 )
 """What is summed, in order."""
 
 TOTALS: Final = "totals"
-MEMBERS: Final = "members"
 _BITS: Final = 64
 
 
@@ -72,7 +71,7 @@ def evaluating(program: Predictor, inputs: Mapping[str, Model]) -> Recipe:
 
 def first_totals() -> Model:
     """The totals before anything was counted."""
-    return {MEMBERS: np.zeros(1), TOTALS: np.zeros(len(NAMES))}
+    return {TOTALS: np.zeros(len(NAMES))}
 
 
 def read_totals(model: Model) -> dict[str, int]:
@@ -90,7 +89,7 @@ def read_totals(model: Model) -> dict[str, int]:
     return {name: value for name, value in found.items() if (value or name in _KEPT) and not is_empty.get(name)}
 
 
-_KEPT: Final = frozenset(NAMES) - {"correct", BRIER, ALL_PAIRS, PAIRS, "predicted", "micronats"}
+_KEPT: Final = frozenset(NAMES) - {"correct", BRIER, BRIER_SPREAD, ALL_PAIRS, PAIRS, "predicted", "micronats"}
 
 
 class _Evaluating:
@@ -132,9 +131,9 @@ class _Evaluating:
             raise Refused("evaluation-range", "a count is too large for an exact sum; evaluate on fewer rows")
         return vector
 
-    def combine(self, _model: Model, total: Vector, members: float) -> Model:
+    def combine(self, _model: Model, total: Vector, _members: float) -> Model:
         """The sums as they are."""
-        return {MEMBERS: np.array([members]), TOTALS: total.astype(np.float64)}
+        return {TOTALS: total.astype(np.float64)}
 
     def evaluate(self, _model: Model, data: Data) -> Mapping[str, int]:
         """What the program counts on the member's own held-back rows."""
@@ -168,9 +167,5 @@ class _Scoring(_Evaluating):
             return counts
         scores, truth = np.asarray(self.scores({}, data.test_x), np.float64), data.test_y > 0.5
         yes = int(np.count_nonzero(truth))
-        counts |= {
-            BRIER: brier_count(scores, truth),
-            PAIRS: count_pairs(scores[truth], scores[~truth]),
-            ALL_PAIRS: yes * (len(truth) - yes),
-        }
-        return counts | bin_counts(put_in_bins(scores, truth, 1))
+        counts |= {PAIRS: count_pairs(scores[truth], scores[~truth]), ALL_PAIRS: yes * (len(truth) - yes)}
+        return counts | brier_counts(scores, truth) | bin_counts(put_in_bins(scores, truth, 1))

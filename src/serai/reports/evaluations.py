@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serai.aggregation.state import current_round
 from serai.analytics.leaderboard import Entry
 from serai.analytics.metrics import pool
 from serai.analytics.state import evaluations_of
@@ -61,6 +62,7 @@ class Look:
         at: when it was planned.
         has_trained: whether the run made the model, and did not merely look at it.
         totals: digest of the sums of an evaluation; None of another run, or before its end.
+        summed: whose counts are in them; nobody's in another run.
         parts: of every invited member, in order of member id.
 
     """
@@ -73,6 +75,7 @@ class Look:
     at: Instant
     has_trained: bool
     totals: Digest | None
+    summed: frozenset[MemberId]
     parts: tuple[Part, ...]
 
     @property
@@ -128,6 +131,7 @@ def all_looks(state: State) -> Iterator[Look]:
             at=run.at,
             has_trained=not is_evaluation,
             totals=made if is_evaluation else None,
+            summed=_summed(state, run) if is_evaluation and made is not None else frozenset(),
             parts=tuple(_part(state, run, model, MemberId(member)) for member in sorted(run.plan.offers)),
         )
 
@@ -153,6 +157,11 @@ def entries_of(state: State, purpose: str = "") -> tuple[Entry, ...]:
         title = before.title if before else look.title
         found[look.model] = Entry(model=look.model, title=title, asked=asked, counts=counts)
     return tuple(found.values())
+
+
+def _summed(state: State, run: Run) -> frozenset[MemberId]:
+    last = current_round(state.rounds, run.id)
+    return frozenset() if last is None else last.summed
 
 
 def _part(state: State, run: Run, model: Digest, member: MemberId) -> Part:

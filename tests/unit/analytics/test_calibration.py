@@ -9,10 +9,11 @@ from serai.analytics.calibration import (
     Bin,
     bin_counts,
     bins_of,
-    brier_count,
+    brier_counts,
     brier_of,
     expected_error,
     find_bin_contradiction,
+    find_brier_contradiction,
     put_in_bins,
 )
 from serai.analytics.metrics import pool
@@ -81,11 +82,36 @@ def test_error_and_score_are_scikit_learns():
     assert [float(found.mean) for found in bins] == pytest.approx(mean, abs=1e-6)
     weights = np.array([found.n for found in bins]) / 2_000
     assert float(expected_error(bins)) == pytest.approx(float(np.sum(weights * np.abs(share - mean))), abs=1e-6)
-    counts = {"n": 2_000, "brier_millionths": brier_count(scores, truth)}
-    assert float(brier_of(counts)) == pytest.approx(metrics.brier_score_loss(truth, scores), abs=1e-6)
+    score, variance = brier_of({"n": 2_000, **brier_counts(scores, truth)})
+    assert float(score) == pytest.approx(metrics.brier_score_loss(truth, scores), abs=1e-6)
+    assert float(variance) == pytest.approx(np.var((scores - truth) ** 2) / 2_000, rel=1e-4)
+
+
+@given(ROWS)
+def test_whatever_the_scores_the_sums_of_squared_errors_can_be_true(rows):
+    counts = {"n": len(rows), **brier_counts(*arrays(rows))}
+    assert find_brier_contradiction(counts) is None
+    score, variance = brier_of(counts)
+    assert 0 <= score <= 1
+    assert variance >= 0
+
+
+def test_sums_of_squared_errors_that_cannot_be_are_found():
+    def sums(errors, squares):
+        return {"n": 4, "brier_millionths": errors, "brier_squares_millionths": squares}
+
+    assert find_brier_contradiction(sums(2_000_000, 1_500_000)) is None
+    assert find_brier_contradiction(sums(2_000_000, 1_000_000)) is None  # the same error on each row
+    assert "or neither" in find_brier_contradiction({"n": 4, "brier_millionths": 1})
+    assert "at most 1000000" in find_brier_contradiction(sums(4_000_001, 1))
+    assert "that fits" in find_brier_contradiction(sums(2_000_000, 2_000_005))
+    assert "that fits" in find_brier_contradiction(sums(2_000_000, 999_000))
 
 
 def test_without_bins_or_errors_there_is_nothing_to_say():
     assert expected_error(()) is None
     assert brier_of({"n": 3}) is None
-    assert brier_of({"n": 4, "brier_millionths": 10**6}) == Fraction(1, 4)
+    assert brier_of({"n": 4, "brier_millionths": 10**6, "brier_squares_millionths": 10**6}) == (
+        Fraction(1, 4),
+        (Fraction(1, 4) - Fraction(1, 16)) / 4,
+    )

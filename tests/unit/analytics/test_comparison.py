@@ -17,7 +17,7 @@ OFFERS = {BERN: Digest("b0" * 32), LIMA: Digest("c0" * 32)}
 
 
 def counts(right, brier, n=100):
-    return {"n": n, "correct": right, "brier_millionths": brier}
+    return {"n": n, "correct": right, "brier_millionths": brier, "brier_squares_millionths": brier}
 
 
 def state_of(*said):

@@ -13,7 +13,12 @@ BERN, LIMA, OSLO = MemberId("bern"), MemberId("lima"), MemberId("oslo")
 
 def entry(number, asked=(BERN, LIMA), **right):
     counts = {
-        MemberId(member): {"n": 100, "correct": part, "brier_millionths": 10**6 * (100 - part)}
+        MemberId(member): {
+            "n": 100,
+            "correct": part,
+            "brier_millionths": 10**6 * (100 - part),
+            "brier_squares_millionths": 10**6 * (100 - part),
+        }
         for member, part in right.items()
     }
     return Entry(model=Digest(f"{number:02x}" * 32), title=f"model {number}", asked=asked, counts=counts)

@@ -7,6 +7,7 @@ from serai.zones.facts import COMPARED
 
 COUNTS = {
     "n": 100, "correct": 80, "tp": 30, "fn": 10, "tn": 50, "fp": 10, "u2": 4_200, "brier_millionths": 15_000_000,
+    "brier_squares_millionths": 5_000_000,
     "bin0_n": 60, "bin0_yes": 10, "bin0_said": 12_000, "bin5_n": 40, "bin5_yes": 30, "bin5_said": 28_000,
 }  # fmt: skip
 
@@ -26,7 +27,7 @@ def test_counts_tell_every_metric_with_its_interval_where_it_has_one():
         }
     )
     for name, estimate in found.items():
-        if name in {"brier", "f1", "calibration_error"}:
+        if name in {"f1", "calibration_error"}:
             assert estimate.interval is None
         else:
             assert estimate.interval.low < estimate.value < estimate.interval.high
@@ -48,3 +49,10 @@ def test_better_is_more_of_a_share_and_less_of_an_error():
     assert METRICS["auc"].gain(Fraction(1, 2), Fraction(3, 4)) == Fraction(1, 4)
     assert METRICS["brier"].gain(Fraction(1, 2), Fraction(3, 4)) == Fraction(-1, 4)
     assert set(COMPARED) <= set(METRICS)
+
+
+def test_the_interval_of_a_brier_score_is_of_so_many_standard_errors():
+    found = measure(COUNTS)["brier"]
+    half = 1.959964 * ((0.05 - 0.15**2) / 100) ** 0.5
+    assert float(found.interval.high - found.value) == pytest.approx(half, abs=1e-6)
+    assert float(found.value - found.interval.low) == pytest.approx(half, abs=1e-6)

@@ -36,6 +36,7 @@ def test_a_model_is_evaluated_and_shown_with_each_members_part(desk):
     trained, looked = desk.json("lima", "evaluations", model)
     assert [trained["trained"], looked["trained"]] == [True, False]
     assert looked["missing"] == []
+    assert looked["in_the_sum"] == ["bern", "lima", "oslo"]
     assert looked["together"]["counts"]["n"] == looked["sum"]["counts"]["n"] == 6
     for part in looked["members"]:
         metric = part["metrics"]["accuracy"]

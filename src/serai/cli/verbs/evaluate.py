@@ -112,7 +112,7 @@ def evaluations(*, home: Path, model: str, bins: bool, as_json: bool) -> None:
         raise Missing("model-unevaluated", f"no run evaluated model {short(digest)}; ask with `serai evaluate`")
     found = [(look, fetch_totals(session, look)) for look in looks]
     if as_json:
-        emit([look_value(look, sums[0] if sums else None) for look, sums in found], "", as_json=True)
+        emit([look_value(look, sums) for look, sums in found], "", as_json=True)
         return
     for look, sums in found:
         what = "trained it" if look.has_trained else "looked at it"
@@ -121,7 +121,7 @@ def evaluations(*, home: Path, model: str, bins: bool, as_json: bool) -> None:
         for line in (*(calibration_lines(look) if bins else ()), *look_notes(look)):
             click.echo(line)
         if sums is not None:
-            click.echo(totals_words(*sums))
+            click.echo(totals_words(sums, look))
 
 
 @click.command()
