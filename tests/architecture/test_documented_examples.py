@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tomllib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from serai.agent.readers.sources import read_columns
 from serai.agent.settings import load_settings
 from serai.aggregation.codec import Block, Codec, decode, encode
 from serai.aggregation.masking import Keystreams, Release, Roster, leftover_masks
 from serai.aggregation.shares import combine, split
+from serai.analytics.results import read_result
 from serai.charter.decision import Choice
 from serai.charter.simulation import simulate
 from serai.charter.statements import Ballot
@@ -34,8 +37,11 @@ from serai.ledger.tiles import encode_bundle
 from serai.programme.fairness import INDICES
 from serai.programme.stages import LIFE
 from serai.recipes.evaluation import evaluating, read_totals
+from serai.recipes.registry import build
 from serai.testing.federation import Federation
+from serai.testing.summing import sum_tables
 from serai.training.methods import Context, Data
+from serai.training.tables import Table
 from serai.zones.terms import VOCABULARY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -96,6 +102,35 @@ def test_the_hybrid_key_in_the_specification_is_made_as_shown():
     assert shown["ml-dsa key digest"] == hashlib.sha256(mldsa).hexdigest()
     assert shown["hybrid key"] == hybrid_key(ed25519, mldsa).hex()
     assert shown["hybrid key id"] == key_id(hybrid_key(ed25519, mldsa))
+
+
+def test_the_statistics_in_the_specification_are_summed_as_shown():
+    shown, missing = values("spec/statistics.md"), float("nan")
+    rows = {"bern": ([2, 4], [0, 1]), "lima": ([3, 3], [1, 0]), "suva": ([5, 2, missing], [0, 1, 1])}
+    tables = {
+        name: Table(rows=len(weeks), numbers={"weeks": np.array(weeks, float), "dead": np.array(dead, float)})
+        for name, (weeks, dead) in rows.items()
+    }
+    asked = {
+        "describe": {"bounds": "weeks=0:4", "bins": "2"},
+        "kaplan_meier": {"time": "weeks", "event": "dead", "until": "4", "step": "2"},
+    }
+    results = {}
+    for name, params in asked.items():
+        recipe, total = build(name, params, {}), 0.0
+        for member, table in tables.items():
+            nothing, none = np.zeros((table.rows, 0)), np.zeros(0)
+            data = Data(x=nothing, y=none, test_x=nothing, test_y=none, names=(), table=table)
+            context = Context(round=0, seed=bytes(32), member=MemberId(member))
+            vector = recipe.contribute(recipe.initial(), data, context)
+            assert shown[f"{name} {member}"] == " ".join(f"{value:g}" for value in vector)
+            total += vector
+        assert shown[f"{name} sum"] == " ".join(f"{value:g}" for value in total)
+        results[name] = read_result(name, params, sum_tables(name, params, tables))
+    (numbers,) = results["describe"].frame("numbers").rows
+    assert (shown["mean"], shown["variance"]) == (str(numbers[4]), str(numbers[6]))
+    survival = {row[0]: row[4] for row in results["kaplan_meier"].frame("survival").rows}
+    assert (shown["survival 2"], shown["survival 4"]) == (str(survival[2]), str(survival[4]))
 
 
 def test_the_log_in_the_specification_has_the_tree_and_notes_shown():
@@ -161,6 +196,22 @@ def test_the_zone_file_in_the_pages_is_one_that_a_zone_reads(tmp_path):
     assert settings.member == "bern"
     assert settings.datasets["heart"].used_columns == ("age", "sex", "num")
     assert tomllib.loads((tmp_path / "zone.toml").read_text(encoding="utf-8"))["policy"]
+
+
+def test_the_datasets_in_the_pages_are_read_as_they_are_described(tmp_path):
+    page = (DOCS / "how-to" / "describe-a-dataset.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^```(?:toml)?\n((?:member|\[datasets).*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "zone.toml").write_text("\n".join(tables), encoding="utf-8")
+    datasets = load_settings(tmp_path).datasets
+
+    assert set(datasets) == {"heart", "ward", "xray"}
+    heart = replace(datasets["heart"], path=str(tmp_path / "heart.csv"))
+    (tmp_path / "heart.csv").write_text("alter,weight,temperature,geschlecht\n61,150,98.6,W\n-9,200,?,male\n")
+    file = read_columns(heart, tuple(heart.fields))
+    assert file.column("weight").round(2).tolist() == [68.04, 90.72]
+    assert round(file.column("temperature")[0], 9) == 37
+    assert file.column("sex").tolist() == [0, 1]
+    assert np.isnan(file.column("age")[1])
 
 
 def test_the_policy_in_the_pages_says_of_its_jobs_what_is_shown(tmp_path):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from serai.agent.datasets import DatasetSettings, Feature, FeatureKind, Label, MissingPolicy
 from serai.agent.receipts import Evidence, Known, judge_evidence, parse_evidence
-from serai.agent.settings import DatasetSettings, Feature, FeatureKind, Label, MissingPolicy, ZoneSettings
+from serai.agent.settings import ZoneSettings
 from serai.agent.vault import Vault
 from serai.aggregation.ring import Ring
 from serai.center.uploads import parse_content_range

@@ -21,6 +21,7 @@ from serai.kernel.ids import MemberId
 from serai.recipes.archive import pack
 from serai.recipes.registry import build
 from serai.training.methods import Context, Data, Overlapping, Sent, TwoPhased
+from serai.training.tables import Table
 from serai.training.tensors import model_bytes
 
 LIMITS = Limits(memory_mb=1024, call_s=20, scratch_mb=8)
@@ -122,6 +123,26 @@ def test_a_recipe_that_behaves_runs_as_it_does_in_process(opened, data):
     assert whole(recipe.contribute(model, data, context(5))).tolist() == [1, 2, 5]
     assert recipe.combine(model, np.array([3.0, 6.0, 9.0]), 3)["w"].tolist() == [1, 2, 3]
     assert recipe.evaluate(model, data) == {"n": 4, "correct": 1}
+
+
+def test_a_statistic_reads_its_columns_as_it_does_in_process(programs):
+    params = {"bounds": "age=0:120", "levels": "sex=f|m", "by": "sex"}
+    table = Table(
+        rows=5,
+        numbers={"age": np.array([30.0, 41.0, np.nan, 130.0, 77.0])},
+        categories={"sex": np.array([0, 1, 1, -1, 0], np.int16)},
+        levels={"sex": ("f", "m")},
+    )
+    nothing, none = np.zeros((5, 0)), np.zeros(0)
+    rows = Data(x=nothing, y=none, test_x=nothing[:0], test_y=none, names=(), table=table)
+    here = build("describe", params, {})
+    opened = programs.open(Source(recipe="describe", params=params, inputs={}))
+    try:
+        vector = whole(opened.recipe.contribute(here.initial(), rows, context()))
+        np.testing.assert_array_equal(vector, here.contribute(here.initial(), rows, context()))
+        assert opened.recipe.evaluate(here.initial(), rows) == {"n": 5}
+    finally:
+        opened.close()
 
 
 def test_what_a_recipe_keeps_comes_back_changed(opened, data):

@@ -9,7 +9,7 @@ from serai.agent.reports import FOLDER, look
 from serai.agent.session import CHARTER_FILE, Session
 from serai.aggregation.state import Stage
 from serai.cli import watching
-from serai.cli.watching import follow
+from serai.client.following import follow
 from serai.errors import Missing, Unavailable
 from serai.kernel.ids import Digest
 from serai.reports.course import Status

@@ -12,7 +12,7 @@ from math import ceil, floor
 
 from serai.agent.active import Active
 from serai.agent.alone import train_alone
-from serai.agent.gate import effective_terms, least_cohort, let_counts_out, let_work
+from serai.agent.gate import least_cohort, let_counts_out, let_work, quality_terms
 from serai.agent.measuring import attack, measure
 from serai.agent.mirror import View
 from serai.analytics.comparison import gains_of
@@ -25,8 +25,7 @@ from serai.training.state import model_judged
 from serai.training.statements import Action
 from serai.training.tensors import Model
 from serai.zones.facts import Change, Output, release_facts
-from serai.zones.policy import Policy, agreement_source, judge_policies, select_terms
-from serai.zones.terms import QUALITY_TERMS
+from serai.zones.policy import Policy, agreement_source, judge_policies
 
 _MILLION = 10**6
 
@@ -43,11 +42,10 @@ def say_evaluations(active: Active, view: View) -> None:
     judged = model_judged(plan, active.digest)
     if "metrics" not in plan.outputs or judged is None:
         return
-    policies = effective_terms(active.zone, active.run, view)
     is_model = plan.action is Action.TRAIN and Output.MODEL in plan.outputs
-    asked = select_terms(policies, lambda name: is_model and name in QUALITY_TERMS)
+    asked = quality_terms(active.zone, active.run, view) if is_model else ()
     names = {term.name for policy in asked for term in policy.terms}
-    own = [policy for policy in asked if policy.terms and policy.source != agreement_source(plan.agreement)]
+    own = [policy for policy in asked if policy.source != agreement_source(plan.agreement)]
     teller = _Teller(active, view)
     if not own:  # the joint model first: it is seen how it does, even where the other is long in coming
         teller.say_joint(judged)

@@ -21,6 +21,7 @@ from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
 from serai.zones.policy import Policy, judge_policies, select_terms
+from serai.zones.terms import QUALITY_TERMS
 
 
 def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
@@ -31,7 +32,7 @@ def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
 
     """
     facts = refresh(zone, run, view, prepared.facts)
-    denials = judge_policies(effective_terms(zone, run, view), facts, view.state.now)
+    denials = judge_policies(_policies(zone, run, view), facts, view.state.now)
     if denials:
         raise Refused("work-denied", f"the run does not work here now: {_listed(denials)}", denials[0].article)
 
@@ -70,7 +71,7 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
         declared=refresh(zone, run, view, prepared.facts),
         declared_length=declared,
         measured=measured,
-        policies=effective_terms(zone, run, view),
+        policies=_policies(zone, run, view),
         kill_switch=_kill_switch(zone),
     )
     _let_out(egress)
@@ -84,7 +85,7 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
 
     """
     # Whoever allows metrics allows counts of one member: a demand for secure sums is about vectors.
-    policies = select_terms(effective_terms(zone, run, view), lambda name: name != "secure_sum")
+    policies = select_terms(_policies(zone, run, view), lambda name: name != "secure_sum")
     rows = counts.get("n")
     subjects = _subjects_behind(prepared, rows)
     measured = Measured(output=Output.METRICS, rows=rows, length=len(counts), secure_sum=False, subjects=subjects)
@@ -104,10 +105,21 @@ def least_cohort(zone: Zone, run: Run, view: View) -> int | None:
 
     Of whom the rows of a part are is not looked up, so where terms ask for subjects nothing is broken up.
     """
-    terms = [term for policy in effective_terms(zone, run, view) for term in policy.terms]
+    terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
     if any(term.name == "min_subjects" for term in terms):
         return None
     return max((term.value for term in terms if term.name == "min_cohort" and isinstance(term.value, int)), default=1)
+
+
+def quality_terms(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
+    """The terms that hold here on a model that is to be released, by where they stand.
+
+    Raises:
+        Refused: the grant or the offer has ended.
+
+    """
+    asked = select_terms(_policies(zone, run, view), lambda name: name in QUALITY_TERMS)
+    return tuple(policy for policy in asked if policy.terms)
 
 
 def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> bool:
@@ -116,7 +128,7 @@ def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts
     Figures of a contribution, and the bit of an objection, are held back rather than the vector or the
     result that they would go with.
     """
-    if "metrics" not in run.plan.outputs or limits_of(effective_terms(zone, run, view)):
+    if "metrics" not in run.plan.outputs or limits_of(_policies(zone, run, view)):
         return False
     try:
         let_counts_out(zone, run, view, prepared, counts)
@@ -144,13 +156,7 @@ def _listed(denials: Iterable[Denied]) -> str:
     return "; ".join(f"{denied.reason} ({denied.article})" for denied in denials)
 
 
-def effective_terms(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
-    """Every policy that holds for a run in this zone now, by where it stands.
-
-    Raises:
-        Refused: the grant or the offer has ended.
-
-    """
+def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
     state, plan = view.state, run.plan
     data = data_facts(state.zones, plan.offers[zone.member], plan.agreement, state.now)
     if data.grant is None or data.offer is None or data.offer.withdrawn is not None:

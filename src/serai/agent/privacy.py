@@ -19,6 +19,7 @@ from serai.errors import Refused
 from serai.kernel.ids import Digest
 from serai.kernel.verdict import Denied
 from serai.recipes.registry import build
+from serai.training.methods import columns_of
 from serai.training.privacy import Mechanism, PrivateRecipe
 from serai.training.state import Run
 from serai.training.statements import Action
@@ -137,4 +138,4 @@ class RunPrivacy:
         recipe = build(plan.recipe, plan.params, inputs)
         if not isinstance(recipe, PrivateRecipe) or recipe.mechanism(1) is None:
             return None
-        return recipe.mechanism(len(zone.vault.load_by_digest(self._dataset).x))
+        return recipe.mechanism(len(zone.vault.load_by_digest(self._dataset, columns_of(recipe)).x))

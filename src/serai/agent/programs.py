@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.agent.answered import Answered, read_counts, read_figures, read_memory, read_scores, read_vector
+from serai.agent.rows import rows_call
 from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
 from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Codec
@@ -47,7 +48,6 @@ from serai.training.methods import (
     gives_probabilities,
 )
 from serai.training.rules import MAX_LENGTH, OUTPUTS
-from serai.training.tables import table_arrays
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
 T = TypeVar("T")
@@ -410,13 +410,7 @@ class Confined:
         self._running()
         if self._given is data:
             return
-        values = {item.name: getattr(data, item.name) for item in fields(data)}
-        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-        table = data.table
-        arrays.update(table_arrays(table))
-        levels = {name: list(order) for name, order in table.levels.items()}
-        message = {"call": "rows", "names": list(data.names), "rows": table.rows, "levels": levels}
-        self._ask(Call(message=message, parts=(write_model(arrays),)))
+        self._ask(rows_call(data))
         self._given = data
 
     def _keep(self, answer: Answer, part: int, context: Context) -> None:

@@ -121,6 +121,11 @@ def sweep(scratch: Path) -> None:
             continue  # somebody else has that number now; the next start will see
 
 
+def clean(text: str) -> str:
+    """Foreign words, fit for a log: printable, on one line, not long."""
+    return json.dumps(text[:MAX_TEXT_CHARS], ensure_ascii=True)[1:-1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A question to a worker.
@@ -129,12 +134,23 @@ class Call:
         message: what is asked, by name, with its settings.
         parts: bulk that goes with it.
         capacity: most bytes of bulk in the answer.
+        shared: bulk that already lies in a file in memory, handed on as it is; instead of ``parts``.
 
     """
 
     message: Message
     parts: tuple[Iterable[Bulk], ...] = ()
     capacity: int = 0
+    shared: "Shared | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A sealed file in memory, the sizes of the parts in it, and how far apart they begin."""
+
+    fd: int
+    sizes: Sequence[int]
+    stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +161,25 @@ class Answer:
     outbox: Outbox
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a worker is for.
+
+    Attributes:
+        module: the module of serai that it runs.
+        is_ours: whether it runs nothing but libraries that the zone chose. Then only its data are bounded: they
+            reserve far more address space than they use, and write files in memory longer than any on a disk.
+
+    """
+
+    module: str
+    is_ours: bool
+
+
+RECIPE: Final = Duty("serai.recipes.worker", is_ours=False)
+READER: Final = Duty("serai.agent.readers.child", is_ours=True)
+
+
 class Worker:
     """A running worker.
 
@@ -152,10 +187,11 @@ class Worker:
         fence: what stands around it.
         limits: what it may use.
         scratch: where its files lie, where the fence does not give it a place.
+        duty: what it is for.
 
     """
 
-    def __init__(self, fence: Fence, limits: Limits, scratch: Path) -> None:
+    def __init__(self, fence: Fence, limits: Limits, scratch: Path, duty: Duty = RECIPE) -> None:
         self._limits = limits
         self._channel, theirs = socket.socketpair()
         with theirs:
@@ -164,7 +200,7 @@ class Worker:
                 if fence.is_whole
                 else Path(tempfile.mkdtemp(prefix=f"worker-{os.getpid()}-", dir=_private(scratch)))
             )
-            self._process = _start(fence, limits, theirs, folder)
+            self._process = _start(fence, limits, theirs, folder, duty)
         self._end = weakref.finalize(self, _end, self._process, self._channel, folder)
         self._sent: list[tuple[str, int, int]] = []
 
@@ -203,13 +239,17 @@ class Worker:
             Refused: the worker has died.
 
         """
-        inbox, outbox = make_file(), make_file(call.capacity)
+        shared = call.shared
+        inbox, outbox = make_file() if shared is None else os.dup(shared.fd), make_file(call.capacity)
         self._sent.append((call.message["call"], outbox, call.capacity))
         try:
-            sizes = write_parts(inbox, call.parts)
-            seal(inbox)
+            if shared is None:
+                bulk = {"parts": write_parts(inbox, call.parts), "stride": 0}
+                seal(inbox)
+            else:
+                bulk = {"parts": list(shared.sizes), "stride": shared.stride}
             self._channel.settimeout(self._limits.call_s)
-            send_frame(self._channel, {**call.message, "parts": sizes}, (inbox, outbox))
+            send_frame(self._channel, {**call.message, **bulk}, (inbox, outbox))
         except OSError:
             raise self._death(call.message["call"]) from None
         finally:
@@ -248,7 +288,7 @@ class Worker:
     def _failure(self, name: str, error: object) -> Refused:
         """What went wrong in the recipe, in its own words, cut and cleaned."""
         told = error if isinstance(error, dict) else {}
-        text = _clean(str(told.get("text", "no reason given")))
+        text = clean(str(told.get("text", "no reason given")))
         if told.get("kind") == "MemoryError":
             self.close()
             return Refused(
@@ -268,15 +308,17 @@ class Worker:
         return Refused("sandbox-death", f"the recipe's worker died when asked to {name}: {how}", ARTICLE)
 
 
-def _start(fence: Fence, limits: Limits, channel: socket.socket, scratch: Path | None) -> "subprocess.Popen[bytes]":
+def _start(
+    fence: Fence, limits: Limits, channel: socket.socket, scratch: Path | None, duty: Duty
+) -> "subprocess.Popen[bytes]":
     memory = limits.memory_mb * _MIB
     # Drivers of accelerators reserve far more address space than they use, so with devices only the data count.
-    bounds = (0 if limits.devices else memory, memory, memory)
+    bounds = (0, memory, 0) if duty.is_ours else (0 if limits.devices else memory, memory, memory)
     place = scratch or Path("/tmp")  # noqa: S108  # in the worker's own namespace, empty and its own
     # Behind its fence the worker has another process id space, in which its parent cannot be named.
     parent = 0 if scratch is None else os.getpid()
     numbers = (channel.fileno(), parent, *bounds)
-    command = [*fence.command, sys.executable, "-I", "-B", "-m", "serai.recipes.worker", *map(str, numbers)]
+    command = [*fence.command, sys.executable, "-I", "-B", "-m", duty.module, *map(str, numbers)]
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     return subprocess.Popen(  # noqa: S603  # our own program, and bubblewrap as the path finds it
         command,
@@ -341,9 +383,9 @@ def _try(command: Sequence[str]) -> str:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _clean(str(error))
+        return clean(str(error))
     said = done.stderr.decode("utf-8", "replace").strip()
-    return "" if done.returncode == 0 else _clean(said or f"exit status {done.returncode}")
+    return "" if done.returncode == 0 else clean(said or f"exit status {done.returncode}")
 
 
 def _without_bubblewrap(reason: str) -> Fence:
@@ -368,8 +410,3 @@ def _how_it_ended(status: int | None) -> str:
     if 0 < number < signal.NSIG:
         return f"killed by {signal.Signals(number).name}"
     return f"exit status {status}"
-
-
-def _clean(text: str) -> str:
-    """Foreign words, fit for a log: printable, on one line, not long."""
-    return json.dumps(text[:MAX_TEXT_CHARS], ensure_ascii=True)[1:-1]

@@ -14,12 +14,12 @@ Layout of a home folder::
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from serai.agent.datasets import DatasetSettings
 from serai.agent.legal import Rules, resolve
 from serai.agent.toml_files import read_toml
 from serai.charter.agreements import Term
@@ -34,26 +34,6 @@ SETTINGS_FILE: Final = "zone.toml"
 STOP_FILE: Final = "STOP"
 DEFAULT_WITHHELD_S: Final = 60  # far above any round trip, far below the window of any vote
 DEFAULT_MAX_STALENESS_S: Final = 600  # ten minutes without a quorum's cosignature and the zone stops starting work
-
-
-class DatasetKind(StrEnum):
-    """What a dataset's file holds: rows of a table, or documents of text with a blank line between them."""
-
-    TABLE = "table"
-    TEXT = "text"
-
-
-class FeatureKind(StrEnum):
-    """How a column's text becomes a number."""
-
-    NUMBER = "number"
-
-
-class MissingPolicy(StrEnum):
-    """What to do with a row that lacks a needed value."""
-
-    DROP = "drop"
-    REFUSE = "refuse"
 
 
 class SandboxMode(StrEnum):
@@ -111,124 +91,6 @@ class SandboxSettings:
     foreign: ForeignCode = ForeignCode.SANDBOXED
     limits: Limits = Limits()
     equipment: Equipment = DEFAULTS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFilter:
-    """Which rows of the file belong to the dataset: those whose ``column`` equals a text."""
-
-    column: str
-    equals: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """One input of the model: a number as it stands, or 1 where a column equals a text and 0 elsewhere."""
-
-    name: str
-    column: str
-    kind: FeatureKind | None = None
-    equals: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a feature that is neither or both.
-
-        Raises:
-            ValueError: not exactly one of ``kind`` and ``equals`` is given.
-
-        """
-        if (self.kind is None) == (self.equals is None):
-            raise ValueError(f'feature {self.name!r} needs exactly one of kind = "number" and equals = "text"')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """What is predicted: 1 where a column is above a number, or equals a text; 0 elsewhere."""
-
-    column: str
-    above: int | None = None
-    equals: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a label that is neither or both.
-
-        Raises:
-            ValueError: not exactly one of ``above`` and ``equals`` is given.
-
-        """
-        if (self.above is None) == (self.equals is None):
-            raise ValueError("a label needs exactly one of above = 0 and equals = 'text'")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnNote:
-    """What the steward says about a column to those who will never see it."""
-
-    unit: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetSettings:
-    """One table or text that the zone may work on, and how it is read.
-
-    Attributes:
-        path: the CSV or UTF-8 text file; absolute once the settings are loaded.
-        kind: a text has documents for rows, and neither features, label nor columns.
-        rows: only rows that pass this filter belong to the dataset.
-        missing_marks: cell texts that mean "not known", such as ``""`` or ``"?"``.
-        test_share: this share of the rows of each label, or of the documents, is held back for evaluation.
-        split_seed: picks which rows are held back.
-        jurisdiction: where the data lies; the zone's own where empty.
-        terms: what the steward offers it for.
-        subject: the column that tells whom a row is about, such as a patient's number; no recipe sees it.
-
-    """
-
-    title: str
-    path: str
-    kind: DatasetKind = DatasetKind.TABLE
-    features: tuple[Feature, ...] = ()
-    label: Label | None = None
-    description: str = ""
-    rows: RowFilter | None = None
-    missing: MissingPolicy = MissingPolicy.REFUSE
-    missing_marks: tuple[str, ...] = ("",)
-    test_share: Fraction = Fraction(1, 3)
-    split_seed: int = 0
-    jurisdiction: str = ""
-    columns: Mapping[str, ColumnNote] = field(default_factory=dict)
-    terms: tuple[Term, ...] = ()
-    subject: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not be read as a table.
-
-        Raises:
-            ValueError: a table without label or features, two features of one name, a text
-                with what only a table has, a share outside [0, 1), or a note about a column
-                that nothing uses.
-
-        """
-        if not 0 <= self.test_share < 1:
-            raise ValueError(f"test_share must be at least 0 and below 1, got {self.test_share}")
-        if self.kind is DatasetKind.TEXT:
-            if self.features or self.label or self.rows or self.columns or self.subject:
-                raise ValueError("a text has documents for rows; leave out features, label, rows, columns and subject")
-            return
-        if self.label is None:
-            raise ValueError("a table needs a label, which column is predicted")
-        names = [feature.name for feature in self.features]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"a dataset needs one or more features with distinct names, got {names}")
-        if unused := sorted(set(self.columns) - set(self.used_columns)):
-            raise ValueError(f"columns.{unused[0]} describes a column that no feature or label uses")
-
-    @property
-    def used_columns(self) -> tuple[str, ...]:
-        """The columns that features and label read, each once, in order of first use."""
-        labels = [self.label.column] if self.label else []
-        return tuple(dict.fromkeys([*(feature.column for feature in self.features), *labels]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,7 +210,7 @@ def load_settings(home: Path) -> ZoneSettings:
         max_staleness_s=parsed.max_staleness_s,
         policy=policy.terms,
         legal=legal.terms,
-        datasets={name: _with_absolute_path(dataset, home) for name, dataset in parsed.datasets.items()},
+        datasets={name: _with_absolute_paths(dataset, home) for name, dataset in parsed.datasets.items()},
         sandbox=SandboxSettings(
             mode=parsed.sandbox,
             foreign=parsed.foreign_code,
@@ -421,6 +283,8 @@ def _genesis(text: str, path: Path) -> Digest | None:
     return Digest(text)
 
 
-def _with_absolute_path(dataset: DatasetSettings, home: Path) -> DatasetSettings:
-    values = {name: getattr(dataset, name) for name in DatasetSettings.__dataclass_fields__}
-    return DatasetSettings(**{**values, "path": str(home / Path(dataset.path).expanduser())})
+def _with_absolute_paths(dataset: DatasetSettings, home: Path) -> DatasetSettings:
+    def absolute(path: str) -> str:
+        return str(home / Path(path).expanduser()) if path else ""
+
+    return replace(dataset, path=absolute(dataset.path), service_file=absolute(dataset.service_file))

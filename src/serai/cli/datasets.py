@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+from serai.agent.datasets import described_about, described_columns
 from serai.agent.session import Session
-from serai.agent.settings import DatasetSettings
 from serai.agent.vault import Vault
 from serai.charter.agreements import Term
 from serai.client.find import find_id
 from serai.client.voice import Spoken, say
-from serai.errors import Malformed
+from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
-from serai.zones.statements import Column, Grant, GrantRevoke, Offer, OfferWithdraw
+from serai.zones.descriptions import find_fault
+from serai.zones.statements import Grant, GrantRevoke, Offer, OfferWithdraw
 
 
 def offer(session: Session, dataset: str) -> Spoken:
@@ -19,6 +20,7 @@ def offer(session: Session, dataset: str) -> Spoken:
 
     Raises:
         Missing, Misconfigured, Malformed: as ``Vault.load``.
+        Misconfigured: what it says about the dataset could not stand in a catalog.
         Refused: the log's rules do not let this member offer it.
 
     """
@@ -29,10 +31,14 @@ def offer(session: Session, dataset: str) -> Spoken:
         title=settings.title,
         description=settings.description,
         rows=vault.rows(dataset),
-        columns=_columns(settings),
+        columns=described_columns(settings),
         jurisdiction=settings.jurisdiction or session.settings.jurisdiction,
         terms=settings.terms,
+        about=described_about(settings),
     )
+    names = [column.name for column in body.columns]
+    if body.about is not None and (fault := find_fault(body.about, names)) is not None:
+        raise Misconfigured("settings-value", f"datasets.{dataset}: {fault}")
     return say(session, body, Role.STEWARD)
 
 
@@ -66,22 +72,6 @@ def withdraw(session: Session, prefix: str) -> Spoken:
     own = [id_ for id_, record in [*zones.offers.items(), *zones.grants.items()] if record.member == member]
     id_ = find_id(own, prefix, f"offer or grant of {member}")
     return say(session, OfferWithdraw(offer=id_) if id_ in zones.offers else GrantRevoke(grant=id_), Role.STEWARD)
-
-
-def _columns(settings: DatasetSettings) -> tuple[Column, ...]:
-    numbers = {feature.column for feature in settings.features if feature.kind}
-    if settings.label and settings.label.above is not None:
-        numbers.add(settings.label.column)
-    notes = settings.columns
-    return tuple(
-        Column(
-            name=name,
-            kind="number" if name in numbers else "category",
-            unit=notes[name].unit if name in notes else "",
-            description=notes[name].description if name in notes else "",
-        )
-        for name in settings.used_columns
-    )
 
 
 def _term(text: str) -> Term:

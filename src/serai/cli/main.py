@@ -55,6 +55,28 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
         | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
         "Make and run a member's own zone, where its data stays.",
     ),
+    "catalog": (
+        {
+            "list": "serai.cli.verbs.catalog:list_",
+            "search": "serai.cli.verbs.catalog:search_",
+            **{verb: f"serai.cli.verbs.catalog:{verb}" for verb in ("show", "export")},
+        },
+        "See and search what members offer, and write it for other catalogs.",
+    ),
+    "stats": (
+        {
+            verb: f"serai.cli.verbs.stats:{verb}"
+            for verb in (
+                *("columns", "describe", "quantiles", "crosstab", "linear", "logistic", "survival", "cox"),
+                *("pca", "kmeans"),
+            )
+        },
+        "Joint statistics of rows that stay at home.",
+    ),
+    "data": (
+        {verb: f"serai.cli.verbs.data:{verb}" for verb in ("show", "match", "mock")},
+        "Look at one's own data, see whether everybody's fit together, make mock rows.",
+    ),
     "policy": (
         {verb: f"serai.cli.verbs.policy:{verb}" for verb in ("show", "test", "template")},
         "See what a zone's policy adds up to, and test it against example jobs.",
@@ -80,6 +102,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "vote": "serai.cli.verbs.decide:vote",
     "sign": "serai.cli.verbs.decide:sign",
     "withdraw": "serai.cli.verbs.decide:withdraw",
+    "review": "serai.cli.verbs.decide:review",
     "approve": "serai.cli.verbs.decide:approve",
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",

@@ -1,6 +1,5 @@
-"""Watching a run: its course followed to the end, as a screen for people and as facts for programs."""
+"""Watching a run: its course as a screen for people and as facts for programs."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,51 +7,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from serai.agent.reports import look
-from serai.agent.session import Session
 from serai.aggregation.state import Stage
 from serai.cli.output import count, printable, short
-from serai.errors import Unavailable
-from serai.kernel.ids import Digest
 from serai.reports.course import Course, RoundCourse, Status
 from serai.reports.pages import NOTHING, number, percent, seconds, signed
 from serai.reports.plots import format_bytes
 from serai.reports.tallies import Curve, Tally, shared_value, tallies_of
 from serai.training.state import model_judged
 
-NEWS_WAIT_S: Final = 25.0  # how long the center may hold a question
-RETRY_S: Final = 1.0  # pause while the center does not answer
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_ROUNDS: Final = 20  # so many of the last rounds are drawn
 
 Fact = dict[str, Any]
 """Something new about a run, as programs read it: what it is under ``fact``, and the run's id under ``run``."""
-
-
-def follow(session: Session, run: Digest) -> Iterator[tuple[Course, bool]]:
-    """The course of a run now and with all that is new, until it is over; and whether the center answers.
-
-    Evaluations of a model that the run came to are waited for as long as a round waits.
-
-    Raises:
-        Missing: no such run was planned.
-        Unavailable: the center does not answer the first question.
-
-    """
-    view, until_s = session.view(), None
-    while True:
-        course = look(session.settings.home, session.settings.member, view.state, run)
-        yield course, True
-        if until_s is None and course.status is Status.FINISHED:
-            until_s = time.monotonic() + course.run.plan.round_ms / 1000
-        if course.is_over or (until_s is not None and time.monotonic() > until_s):
-            return
-        left_s = NEWS_WAIT_S if until_s is None else max(0.0, until_s - time.monotonic())
-        try:
-            view = session.mirror.follow(session.center, view.size, min(NEWS_WAIT_S, left_s))
-        except Unavailable:
-            yield course, False
-            time.sleep(RETRY_S)
 
 
 def facts_of(course: Course) -> Iterator[Fact]:

@@ -15,7 +15,6 @@ import numpy as np
 
 from serai.aggregation.codec import Block, Codec
 from serai.errors import Refused
-from serai.recipes.parameters import Parameters
 from serai.recipes.trees.edges import count_cells, cut_cells, edges_between, edges_of
 from serai.recipes.trees.forest import Forest, forest_of
 from serai.recipes.trees.growth import Growth, grow
@@ -24,6 +23,7 @@ from serai.recipes.trees.layout import MAX_VALUES, Array, read_layout
 from serai.recipes.trees.losses import LogLoss, read_loss
 from serai.recipes.trees.progress import Progress, progress_of, without_progress
 from serai.training.methods import Context, Data, Vector, classification_counts
+from serai.training.parameters import Parameters
 from serai.training.tensors import Model
 
 EDGES: Final = "edges"

@@ -9,6 +9,7 @@ cannot see to that, a file is read with ``pread`` into a copy, so that cutting i
 short is a short read and not a signal.
 """
 
+import ctypes
 import fcntl
 import json
 import mmap
@@ -17,6 +18,7 @@ import socket
 import struct
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +35,7 @@ ALIGNMENT: Final = 64  # where parts begin: what any vector unit likes
 _MAX_FDS: Final = 2
 _LENGTH: Final = struct.Struct(">I")
 _PIECE: Final = 2**30  # Linux copies at most 2 GiB in one call
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
 
 def send_frame(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
@@ -126,15 +129,51 @@ def write_parts(fd: int, parts: Iterable[Iterable[Bulk]]) -> list[int]:
     return sizes
 
 
-def map_parts(fd: int, sizes: Sequence[int]) -> list[memoryview]:
+def map_parts(fd: int, sizes: Sequence[int], stride: int = 0) -> list[memoryview]:
     """Parts that the agent wrote, without a copy; for the worker, which trusts the agent.
 
     They may be written to: what is changed becomes this process's own, page by page, and nobody else sees it.
+
+    Args:
+        fd: the file.
+        sizes: bytes of each part.
+        stride: how far apart the parts begin; 0 where they follow one another.
+
     """
     if not any(sizes):
         return [memoryview(b"") for _ in sizes]
+    if stride:
+        return [map_stretch(fd, place * stride, size, writable=True) for place, size in enumerate(sizes)]
     whole = memoryview(mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
     return [whole[start : start + size] for start, size in _places(sizes)]
+
+
+def map_stretch(fd: int, start: int, size: int, *, writable: bool = False) -> memoryview:
+    """A stretch of a file in memory, without a copy; what is written to it stays this process's own.
+
+    Unlike ``mmap.mmap`` it keeps no descriptor, of which a process has fewer than a table has columns.
+
+    Args:
+        fd: the file, sealed, so that nobody cuts it short under the reader's feet.
+        start: where the stretch begins, at a page.
+        size: its length in bytes, at least 1.
+        writable: whether it may be written to.
+
+    Raises:
+        OSError: the system does not map it.
+
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype, libc.munmap.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_size_t)
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    reach = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    address = libc.mmap(None, size, reach, mmap.MAP_PRIVATE, fd, start)
+    if address in {None, _MAP_FAILED}:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    stretch = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(stretch, libc.munmap, address, size).atexit = False  # at the end arrays may still lie there
+    view = memoryview(stretch).cast("B")
+    return view if writable else view.toreadonly()
 
 
 class Outbox:
@@ -164,6 +203,10 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def duplicate(self) -> int:
+        """Another descriptor of the file, for whoever reads it by other places than parts."""
+        return os.dup(self._fd)
 
     def size(self, number: int) -> int:
         """Size of a part in bytes."""

@@ -24,11 +24,11 @@ from serai.recipes.low_communication import (
     read_start,
     trained_by,
 )
-from serai.recipes.parameters import Parameters
 from serai.recipes.text_windows import cut, draw
 from serai.recipes.transformer_shape import Shape, hidden_matrices, shapes_of, start_of
 from serai.training.fragments import Layout
 from serai.training.methods import Context, Data
+from serai.training.parameters import Parameters
 from serai.training.tensors import Model
 
 Text: TypeAlias = npt.NDArray[np.uint8]

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed
-from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.control_variates import corrections, remember
 from serai.training.local_steps import Drift, apply_mean, local_codec, train_locally
 from serai.training.methods import Context, Data, Vector, classification_counts, probabilities
 from serai.training.outer import Adaptive, Averaging, Nesterov, OuterOptimizer, SecondMoment, with_outer_state
+from serai.training.parameters import Parameters
 from serai.training.privacy import Mechanism, PrivateSteps, RowNoise
 from serai.training.scales import ROW_DIGITS
 from serai.training.tensors import Model, Tensor

@@ -25,11 +25,11 @@ from serai.recipes.base_model import DOWN, UP, BaseModel, open_base_model
 from serai.recipes.engines.adapter import TextEngine, write_all
 from serai.recipes.equipment import BASE, DEFAULTS, Equipment
 from serai.recipes.low_communication import LowCommunication, Train, read_lowcomm, read_pace, read_start, trained_by
-from serai.recipes.parameters import Parameters
 from serai.recipes.text_windows import cut, draw
 from serai.training.fragments import Layout
 from serai.training.lowcomm import LowComm
 from serai.training.methods import Context, Data
+from serai.training.parameters import Parameters
 from serai.training.tensors import Model
 
 Tokens: TypeAlias = npt.NDArray[np.int32]

@@ -26,12 +26,12 @@ import numpy as np
 from serai.aggregation.codec import Codec
 from serai.errors import Malformed
 from serai.recipes.engines.adapter import Engine, read_all, write_all
-from serai.recipes.parameters import Parameters
 from serai.training.fragments import Layout
 from serai.training.lowcomm import LowComm, Schedule, rounds_in
 from serai.training.methods import MAX_STEPS, Context, Data, Vector
 from serai.training.offsets import Offsets
 from serai.training.outer import Averaging, Nesterov
+from serai.training.parameters import Parameters
 from serai.training.quantiser import STEPS, Quantiser
 from serai.training.tensors import Model, Tensor
 

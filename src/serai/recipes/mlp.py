@@ -20,10 +20,10 @@ from serai.recipes.engines.adapter import Engine
 from serai.recipes.engines.network import Network, NumpyNetwork, Rows, forward
 from serai.recipes.equipment import DEFAULTS, EngineName, Equipment
 from serai.recipes.low_communication import LowCommunication, Train, read_lowcomm, read_pace, read_start, trained_by
-from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.fragments import Layout
 from serai.training.methods import Context, Data, classification_counts, probabilities
+from serai.training.parameters import Parameters
 from serai.training.tensors import Model
 
 _PACKAGES: Final = {EngineName.TORCH: "torch", EngineName.SKLEARN: "sklearn"}

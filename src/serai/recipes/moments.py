@@ -8,9 +8,9 @@ import numpy as np
 
 from serai.aggregation.codec import Block, Codec
 from serai.errors import Refused
-from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scaled
 from serai.training.methods import Context, Data, Vector
+from serai.training.parameters import Parameters
 from serai.training.scales import limit_for, step_for
 from serai.training.tensors import Model
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.aggregation.codec import Block, Codec
-from serai.recipes.parameters import Parameters
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.methods import Context, Data, Vector, classification_counts, probabilities
+from serai.training.parameters import Parameters
 from serai.training.scales import limit_for, step_for
 from serai.training.solve import solve_positive_definite
 from serai.training.tensors import Model

@@ -12,7 +12,7 @@ from typing import Final
 from serai.errors import Conflict
 from serai.recipes.base_model import DOWN, UP
 from serai.recipes.lora import read_adapters
-from serai.recipes.parameters import Parameters
+from serai.training.parameters import Parameters
 from serai.training.tensors import Model, write_model
 
 CONFIG: Final = "adapter_config.json"

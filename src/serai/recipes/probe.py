@@ -8,8 +8,8 @@ import numpy as np
 
 from serai.aggregation.codec import Block, Codec
 from serai.kernel.ids import MemberId, digest_of
-from serai.recipes.parameters import Parameters
 from serai.training.methods import Context, Data, Vector
+from serai.training.parameters import Parameters
 from serai.training.scales import limit_for
 from serai.training.tensors import Model, Tensor
 

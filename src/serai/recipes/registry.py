@@ -10,19 +10,47 @@ from typing import Final
 from serai.errors import Missing
 from serai.kernel.ids import Digest
 from serai.recipes.boosting import Boosting
+from serai.recipes.cox import Cox
+from serai.recipes.crosstab import Crosstab
+from serai.recipes.describe import Describe
 from serai.recipes.equipment import DEFAULTS, Equipment, equip
+from serai.recipes.kaplan_meier import KaplanMeier
+from serai.recipes.kmeans import Kmeans
 from serai.recipes.language_model import LanguageModel
+from serai.recipes.linear import Linear
 from serai.recipes.local_sgd import LocalSgd
+from serai.recipes.logistic import Logistic
 from serai.recipes.lora import Lora
 from serai.recipes.mlp import Mlp
 from serai.recipes.moments import Moments
 from serai.recipes.newton import Newton
+from serai.recipes.pca import Pca
 from serai.recipes.probe import Probe
+from serai.recipes.quantiles import Quantiles
 from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
 RECIPES: Final[Mapping[str, Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]]] = {
-    recipe.name: recipe for recipe in (Boosting, LanguageModel, LocalSgd, Lora, Mlp, Moments, Newton, Probe)
+    recipe.name: recipe
+    for recipe in (
+        Boosting,
+        Cox,
+        Crosstab,
+        Describe,
+        KaplanMeier,
+        Kmeans,
+        LanguageModel,
+        Linear,
+        LocalSgd,
+        Logistic,
+        Lora,
+        Mlp,
+        Moments,
+        Newton,
+        Pca,
+        Probe,
+        Quantiles,
+    )
 }
 """Every recipe that comes with serai."""
 
@@ -62,6 +90,18 @@ def code_digest(name: str, read: Callable[[str], bytes] = source_of) -> Digest:
         Missing: no such recipe is installed here.
 
     """
+    sources = sources_of(name, read)
+    lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
+    return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def sources_of(name: str, read: Callable[[str], bytes] = source_of) -> Mapping[str, bytes]:
+    """The source of every module that ``code_digest`` covers, by its dotted name.
+
+    Raises:
+        Missing: no such recipe is installed here.
+
+    """
     sources: dict[str, bytes] = {}
     waiting = [_find(name).__module__]
     while waiting:
@@ -69,8 +109,7 @@ def code_digest(name: str, read: Callable[[str], bytes] = source_of) -> Digest:
         if module not in sources:
             sources[module] = read(module)
             waiting.extend(_imports(sources[module]))
-    lines = (f"{module} {hashlib.sha256(sources[module]).hexdigest()}\n" for module in sorted(sources))
-    return Digest(hashlib.sha256("".join(lines).encode()).hexdigest())
+    return sources
 
 
 def _find(name: str) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]:

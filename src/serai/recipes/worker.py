@@ -100,7 +100,7 @@ class Worker:
 
     def _answer(self, message: Message, inbox: int, outbox: int) -> Message:
         try:
-            told, parts = self._calls[message["call"]](message, map_parts(inbox, message["parts"]))
+            told, parts = self._calls[message["call"]](message, map_parts(inbox, message["parts"], message["stride"]))
             return {**told, "parts": write_parts(outbox, parts)}
         except BaseException as error:  # noqa: BLE001  # whatever foreign code raises, SystemExit too, is an answer
             return {"error": _described(error)}
@@ -139,8 +139,15 @@ class Worker:
         return {}, [write_model(self._program.initial())]
 
     def _rows(self, message: Message, parts: Parts) -> Answer:
-        arrays = read_model(parts[0])
-        values: dict[str, Any] = {name: array for name, array in arrays.items() if "/" not in name}
+        if message["columns"]:
+            # Columns that lie in a file in memory since they were read; the agent made no copy of them.
+            told = message["columns"].items()
+            arrays: Model = {name: np.frombuffer(part, dtype) for (name, dtype), part in zip(told, parts, strict=True)}
+            nothing, none = np.zeros((message["rows"], 0)), np.zeros(0)
+            values: dict[str, Any] = {"x": nothing, "y": none, "test_x": nothing[:0], "test_y": none}
+        else:
+            arrays = read_model(parts[0])
+            values = {name: array for name, array in arrays.items() if "/" not in name}
         table = table_of(message["rows"], message["levels"], arrays)
         self._data = Data(**values, names=tuple(message["names"]), table=table)
         return {}, []

@@ -11,16 +11,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-WIDTH: Final = 720
+from serai.reports.drawing import (
+    BOTTOM,
+    LINE_HEIGHT,
+    RIGHT,
+    SERIES,
+    TOP,
+    WIDTH,
+    horizontal_grid,
+    label,
+    labels_apart,
+    linear,
+    nice_ticks,
+    plot,
+)
+
 LABEL: Final = 150  # room for a member's name on the left
-RIGHT: Final = 110  # room for a value or a line's name on the right
 ROW: Final = 40
-TOP: Final = 16
-BOTTOM: Final = 44
-LINE_HEIGHT: Final = 300
-SERIES: Final = 8  # the style sheet has this many series colours
 NAMED: Final = 14  # so many names have room beside their curves
 DOTTED: Final = 40  # so many points of a curve can be told apart
 
@@ -45,15 +54,15 @@ def dot_plot(rows: Sequence[Dots], title: str) -> Markup:
     """Draw accuracies side by side: ``alone``, ``joint`` and ``pooled`` on one line per member."""
     low = _floor_tenth(value for row in rows for value in row.values.values() if value is not None)
     height = TOP + ROW * len(rows) + BOTTOM
-    scale = _scale(low, 1.0, LABEL, WIDTH - 40)
+    scale = linear(low, 1.0, LABEL, WIDTH - 40)
     parts = [_percent_axis(low, scale, (TOP, height - BOTTOM))]
     for number, row in enumerate(rows):
         y = TOP + ROW * number + ROW // 2
-        parts.append(_text(LABEL - 14, y + 5, row.name, "end name"))
+        parts.append(label(LABEL - 14, y + 5, row.name, "end name"))
         parts.append(f'<line class="rail" x1="{LABEL}" x2="{WIDTH - 40}" y1="{y}" y2="{y}"/>')
         parts.extend(_row_marks(row, scale, y))
     said = "; ".join(f"{row.name}: {_spoken(row.values)}" for row in rows)
-    return _svg(parts, height, title, said)
+    return plot(parts, height, title, said)
 
 
 def line_plot(series: Mapping[str, Sequence[float]], title: str) -> Markup:
@@ -62,16 +71,16 @@ def line_plot(series: Mapping[str, Sequence[float]], title: str) -> Markup:
     high = min(1.0, math.ceil(max(itertools.chain.from_iterable(series.values()), default=1.0) * 10 + 0.25) / 10)
     rounds = max((len(values) for values in series.values()), default=1)
     left, bottom = 56, LINE_HEIGHT - BOTTOM
-    x_of = _scale(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
-    y_of = _scale(low, high, bottom, TOP)
-    parts = [_horizontal_grid(_tenths(low, high), y_of, (left, WIDTH - RIGHT - 30), lambda tick: f"{tick:.0%}")]
+    x_of = linear(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
+    y_of = linear(low, high, bottom, TOP)
+    parts = [horizontal_grid(_tenths(low, high), y_of, (left, WIDTH - RIGHT - 30), lambda tick: f"{tick:.0%}")]
     parts.extend(_round_ticks(rounds, x_of, bottom, "after round", 1))
     points = {
         name: [(x_of(index + 1), y_of(value)) for index, value in enumerate(values)] for name, values in series.items()
     }
     parts.extend(_lines(points))
     said = "; ".join(f"{name} from {values[0]:.1%} to {values[-1]:.1%}" for name, values in series.items() if values)
-    return _svg(parts, LINE_HEIGHT, title, said)
+    return plot(parts, LINE_HEIGHT, title, said)
 
 
 def curve_plot(
@@ -88,12 +97,12 @@ def curve_plot(
     """
     values = [value for curve in curves.values() for value in curve.values()] + ([0.0] if from_zero else [])
     rounds = max((max(curve) + 1 for curve in curves.values() if curve), default=1)
-    ticks = _nice_ticks(min(values, default=0.0), max(values, default=1.0))
+    ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0))
     left, bottom = 72, LINE_HEIGHT - BOTTOM
-    x_of = _scale(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
-    y_of = _scale(ticks[0], ticks[-1], bottom, TOP)
+    x_of = linear(1, max(rounds, 2), left, WIDTH - RIGHT - 30)
+    y_of = linear(ticks[0], ticks[-1], bottom, TOP)
     parts = [
-        _horizontal_grid(ticks, y_of, (left, WIDTH - RIGHT - 30), show),
+        horizontal_grid(ticks, y_of, (left, WIDTH - RIGHT - 30), show),
         *_round_ticks(rounds, x_of, bottom, "round", 0),
     ]
     parts.extend(
@@ -101,7 +110,7 @@ def curve_plot(
     )
     ends = {name: (curve[min(curve)], curve[max(curve)]) for name, curve in curves.items() if curve}
     said = "; ".join(f"{name} from {show(first)} to {show(last)}" for name, (first, last) in ends.items())
-    return _svg(parts, LINE_HEIGHT, title, said)
+    return plot(parts, LINE_HEIGHT, title, said)
 
 
 def bar_plot(groups: Sequence[Bars], title: str) -> Markup:
@@ -114,10 +123,10 @@ def bar_plot(groups: Sequence[Bars], title: str) -> Markup:
     height = TOP + sum(heights) + BOTTOM
     if logarithmic:
         floor = 10.0 ** (math.floor(math.log10(smallest)) - 0.3)
-        to_log = _scale(math.log10(floor), math.log10(largest), LABEL, WIDTH - RIGHT)
+        to_log = linear(math.log10(floor), math.log10(largest), LABEL, WIDTH - RIGHT)
         scale: Callable[[float], float] = lambda size: to_log(math.log10(max(size, floor)))  # noqa: E731 - a scale is a function either way
     else:
-        scale = _scale(0, largest, LABEL, WIDTH - RIGHT)
+        scale = linear(0, largest, LABEL, WIDTH - RIGHT)
     parts = [
         _byte_axis(
             _byte_ticks(smallest, largest, logarithmic=logarithmic),
@@ -128,20 +137,20 @@ def bar_plot(groups: Sequence[Bars], title: str) -> Markup:
     ]
     y = TOP + gap // 2
     for group, used in zip(groups, heights, strict=True):
-        parts.append(_text(LABEL - 14, y + (used - gap) / 2 + 5, group.name, "end name"))
+        parts.append(label(LABEL - 14, y + (used - gap) / 2 + 5, group.name, "end name"))
         for number, size in enumerate(group.values.values()):
             width = max(scale(size) - LABEL, 0)
             parts.append(
                 f'<rect class="bar b{number}" x="{LABEL}" y="{y}" width="{width:.1f}" height="{bar - 3}" rx="2"/>'
             )
-            parts.append(_text(LABEL + width + 7, y + bar - 4, format_bytes(size), "value"))
+            parts.append(label(LABEL + width + 7, y + bar - 4, format_bytes(size), "value"))
             y += bar
         y += gap
     said = "; ".join(
         f"{group.name}: " + ", ".join(f"{format_bytes(size)} {name}" for name, size in group.values.items())
         for group in groups
     )
-    return _svg(parts, height, title, said)
+    return plot(parts, height, title, said)
 
 
 def format_bytes(size: float) -> str:
@@ -151,23 +160,6 @@ def format_bytes(size: float) -> str:
     while size >= 999.5 and step < len(units) - 1:
         size, step = size / 1000, step + 1
     return f"{size:.0f} {units[0]}" if step == 0 else f"{size:.3g} {units[step]}"
-
-
-def _svg(parts: Sequence[str], height: float, title: str, said: str) -> Markup:
-    body = "".join(parts)
-    return Markup(  # noqa: S704 - every text in it went through escape()
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}. {escape(said)}">'
-        f"<title>{escape(title)}</title>{body}</svg>"
-    )
-
-
-def _text(x: float, y: float, text: str, classes: str) -> str:
-    return f'<text class="{classes}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    span = (high - low) or 1.0
-    return lambda value: start + (value - low) / span * (end - start)
 
 
 def _floor_tenth(values: Iterable[float]) -> float:
@@ -201,7 +193,7 @@ def _spoken(values: Mapping[str, float | None]) -> str:
 
 def _lines(points: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
     """Lines through points on the page, a dot on each while they can be told apart, a name at each end."""
-    places = _spread({name: line[-1][1] for name, line in points.items() if line}, 17)
+    places = labels_apart({name: line[-1][1] for name, line in points.items() if line}, 17)
     for number, (name, line) in enumerate(points.items()):
         color = f"s{number % SERIES}"
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
@@ -209,16 +201,7 @@ def _lines(points: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]
         if len(line) <= DOTTED:
             yield from (f'<circle class="dot {color}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in line)
         if line and len(points) <= NAMED:
-            yield _text(line[-1][0] + 14, places[name] + 5, name, f"name ink {color}")
-
-
-def _nice_ticks(low: float, high: float) -> list[float]:
-    """Four to nine round numbers around a range."""
-    span = (high - low) or abs(high) or 1.0
-    step = 10.0 ** math.floor(math.log10(span))
-    step *= next(part for part in (0.2, 0.25, 0.5, 1.0, 2.0) if span / (step * part) <= 6)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * number for number in range(first, max(last, first + 1) + 1)]
+            yield label(line[-1][0] + 14, places[name] + 5, name, f"name ink {color}")
 
 
 def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float, float]) -> str:
@@ -226,21 +209,10 @@ def _percent_axis(low: float, scale: Callable[[float], float], span: tuple[float
     for tick in _tenths(low, 1.0):
         x = scale(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{span[0]}" y2="{span[1]}"/>')
-        parts.append(_text(x, span[1] + 20, f"{tick:.0%}", "mid tick"))
+        parts.append(label(x, span[1] + 20, f"{tick:.0%}", "mid tick"))
     parts.append(
-        _text((scale(low) + scale(1.0)) / 2, span[1] + 38, "accuracy on the member's own test rows", "mid axis")
+        label((scale(low) + scale(1.0)) / 2, span[1] + 38, "accuracy on the member's own test rows", "mid axis")
     )
-    return "".join(parts)
-
-
-def _horizontal_grid(
-    ticks: Sequence[float], scale: Callable[[float], float], span: tuple[float, float], show: Callable[[float], str]
-) -> str:
-    parts = []
-    for tick in ticks:
-        y = scale(tick)
-        parts.append(f'<line class="grid" x1="{span[0]}" x2="{span[1]}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(span[0] - 10, y + 4, show(tick), "end tick"))
     return "".join(parts)
 
 
@@ -251,20 +223,9 @@ def _tenths(low: float, high: float) -> list[float]:
 def _round_ticks(rounds: int, x_of: Callable[[float], float], bottom: float, axis: str, first: int) -> list[str]:
     step = max(1, math.ceil(rounds / 15))
     ticks = [
-        _text(x_of(number), bottom + 20, str(number - 1 + first), "mid tick") for number in range(1, rounds + 1, step)
+        label(x_of(number), bottom + 20, str(number - 1 + first), "mid tick") for number in range(1, rounds + 1, step)
     ]
-    return [*ticks, _text((x_of(1) + x_of(max(rounds, 2))) / 2, bottom + 38, axis, "mid axis")]
-
-
-def _spread(places: Mapping[str, float], gap: float) -> dict[str, float]:
-    """Move labels apart so that none covers another, keeping their order."""
-    result: dict[str, float] = {}
-    previous = -math.inf
-    for name, y in sorted(places.items(), key=lambda item: item[1]):
-        previous = max(y, previous + gap)
-        result[name] = previous
-    overflow = max(0.0, previous - (LINE_HEIGHT - BOTTOM))
-    return {name: y - overflow for name, y in result.items()}
+    return [*ticks, label((x_of(1) + x_of(max(rounds, 2))) / 2, bottom + 38, axis, "mid axis")]
 
 
 def _byte_ticks(smallest: int, largest: int, *, logarithmic: bool) -> list[float]:
@@ -285,7 +246,7 @@ def _byte_axis(
     for tick in ticks:
         x = scale(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{span[0]}" y2="{span[1]}"/>')
-        parts.append(_text(x, span[1] + 20, format_bytes(tick), "mid tick"))
+        parts.append(label(x, span[1] + 20, format_bytes(tick), "mid tick"))
     words = "bytes, logarithmic scale" if logarithmic else "bytes"
-    parts.append(_text((LABEL + WIDTH - RIGHT) / 2, span[1] + 38, words, "mid axis"))
+    parts.append(label((LABEL + WIDTH - RIGHT) / 2, span[1] + 38, words, "mid axis"))
     return "".join(parts)

@@ -22,20 +22,12 @@ from types import MappingProxyType
 from typing import ClassVar, Final
 
 from serai.agent.app import Follower
+from serai.agent.datasets import DatasetKind, DatasetSettings, Feature, FeatureKind, Label, described_columns
 from serai.agent.journal import Journal
 from serai.agent.mirror import Mirror
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner
-from serai.agent.settings import (
-    DatasetKind,
-    DatasetSettings,
-    Feature,
-    FeatureKind,
-    Label,
-    SandboxMode,
-    SandboxSettings,
-    ZoneSettings,
-)
+from serai.agent.settings import SandboxMode, SandboxSettings, ZoneSettings
 from serai.agent.vault import Vault
 from serai.agent.zone import Zone
 from serai.aggregation.audit import ReadBlob, verify_round
@@ -68,7 +60,7 @@ from serai.testing.documents import agreement_text, run_plan
 from serai.training.state import job_of
 from serai.training.statements import RunPlan
 from serai.transport.port import News
-from serai.zones.statements import Column, Grant, Offer
+from serai.zones.statements import Grant, Offer
 
 ORIGIN: Final = "center.example/serai"
 START_MS: Final = 1_790_000_000_000
@@ -295,7 +287,7 @@ class Federation:
                 title=f"{member}'s rows",
                 description="synthetic",
                 rows=vault.rows("rows"),
-                columns=(Column(name="x", kind="number", unit="", description=""),),
+                columns=described_columns(vault.settings_of("rows")),
                 jurisdiction="XX",
                 terms=terms,
             ),

@@ -24,6 +24,7 @@ from typing import IO, Any, ClassVar, Final, Self
 
 import numpy as np
 
+from serai.agent.datasets import described_columns
 from serai.agent.session import Session
 from serai.agent.settings import load_settings
 from serai.agent.vault import Vault
@@ -42,7 +43,7 @@ from serai.testing.documents import agreement_text, run_plan
 from serai.training.methods import Context
 from serai.training.statements import RunPlan
 from serai.training.tensors import Model, digest_model, model_bytes
-from serai.zones.statements import Column, Grant, Offer
+from serai.zones.statements import Grant, Offer
 
 READY_S: Final = 30.0
 ORIGIN: Final = "center.test/serai"
@@ -346,7 +347,7 @@ class ProcessBloc:
             title=f"{member}'s rows",
             description="synthetic",
             rows=vault.rows("rows"),
-            columns=(Column(name="x0", kind="number", unit="", description=""),),
+            columns=described_columns(vault.settings_of("rows")),
             jurisdiction="XX",
             terms=(),
         )

@@ -62,8 +62,13 @@ def _lacking(name: str, kind: str, known: Mapping[str, object]) -> str:
 
 def table_arrays(table: Table) -> dict[str, Tensor]:
     """The columns as arrays by name, for the way into a worker."""
-    numbers = {_NUMBER + name: column for name, column in table.numbers.items()}
-    return {**numbers, **{_CATEGORY + name: column for name, column in table.categories.items()}}
+    columns: dict[str, Tensor] = {**table.numbers, **table.categories}
+    return {place: columns[name] for name, place in table_names(table).items()}
+
+
+def table_names(table: Table) -> dict[str, str]:
+    """Under which name ``table_arrays`` has each column."""
+    return {name: _NUMBER + name for name in table.numbers} | {name: _CATEGORY + name for name in table.categories}
 
 
 def table_of(rows: int, levels: Mapping[str, Iterable[str]], arrays: Mapping[str, Tensor]) -> Table:

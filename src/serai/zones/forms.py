@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final, TypeAlias
 
@@ -16,6 +17,7 @@ REQUIRED: Final = "required"
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
+LAST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 _PERMILLE: Final = 1_000
 _TOLERANCE: Final = re.compile(r"[0-9]{1,4}")
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4])-([01][0-9]|2[0-4])")
@@ -138,6 +140,15 @@ def listed(items: Iterable[str]) -> str:
 def shown(value: Value) -> str:
     """A value as an error quotes it, cut where it is long."""
     return repr(value)[:80]
+
+
+def worded(name: str, value: Value) -> str:
+    """A term's value as people read it: codes in a row, points in time as dates where the calendar has them."""
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if name.endswith("_ms") and isinstance(value, int) and 0 <= value <= LAST_MS:
+        return f"{datetime.fromtimestamp(value // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return str(value)
 
 
 def _positive(text: str) -> Fraction | None:

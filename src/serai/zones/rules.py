@@ -28,6 +28,7 @@ from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.zones.checks import shown_cost
+from serai.zones.descriptions import find_fault
 from serai.zones.facts import PrivacyCost
 from serai.zones.policy import offer_source
 from serai.zones.state import OfferRecord, ZonesState, charges_of, find_deletion, find_grant, is_offer_open
@@ -70,6 +71,8 @@ def _judge_offer(charter: CharterState, member: MemberId, offer: Offer, at: Inst
     names = [column.name for column in offer.columns]
     if not names or not all(names) or len(set(names)) != len(names):
         return Denied("zones 1", "expected at least one column, each with a name of its own")
+    if offer.about is not None and (fault := find_fault(offer.about, names)) is not None:
+        return Denied("zones 1", fault)
     return _judge_terms("this offer", offer.terms, at)
 
 

@@ -7,6 +7,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest
 from serai.kernel.keys import Role
 from serai.kernel.statement import Body
+from serai.zones.descriptions import About
 from serai.zones.facts import PrivacyCost
 
 
@@ -19,6 +20,9 @@ class Column:
         kind: what it holds, such as ``number``, ``category`` or ``text``.
         unit: unit of its values, such as ``mmHg``; empty where there is none.
         description: what it means, for people.
+        levels: what a category can be, in the order that all members share; empty where that is not said.
+        low: the least plausible number, as a decimal; public, like ``high``. Empty where none is known.
+        high: the greatest.
 
     """
 
@@ -26,6 +30,9 @@ class Column:
     kind: str
     unit: str
     description: str
+    levels: tuple[str, ...] = ()
+    low: str = ""
+    high: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,8 @@ class Offer:
         columns: the columns, in order.
         jurisdiction: whose law the data are under, such as ``CH``.
         terms: what holds for every use.
+        about: what catalogs ask beside that; None where the steward did not say, as in offers
+            of before it could be said.
 
     """
 
@@ -55,6 +64,7 @@ class Offer:
     columns: tuple[Column, ...]
     jurisdiction: str
     terms: tuple[Term, ...]
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

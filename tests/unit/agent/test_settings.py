@@ -2,6 +2,7 @@
 
 import pytest
 
+from serai.agent.datasets import TextNote
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings, load_settings, with_pins
 from serai.charter.agreements import Term
 from serai.errors import Misconfigured
@@ -73,6 +74,18 @@ def test_settings_hold_what_the_file_says(home):
     dataset = settings.datasets["heart"]
     assert dataset.used_columns == ("age", "cp", "num")
     assert dataset.columns["age"].unit == "years"
+
+
+def test_a_dataset_is_described_in_several_languages(home):
+    path = home / "zone.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('title = "Heart disease"', 'title = "Heart disease"\nlanguage = "en"')
+        + '\n[datasets.heart.texts.de]\ntitle = "Herzkrankheiten"\nkeywords = ["Herz"]\ncolumns = {age = "Alter"}\n',
+        encoding="utf-8",
+    )
+    dataset = load_settings(home).datasets["heart"]
+    assert dataset.language == "en"
+    assert dataset.texts == {"de": TextNote(title="Herzkrankheiten", keywords=("Herz",), columns={"age": "Alter"})}
 
 
 def test_a_legal_profile_is_read_from_the_dated_file_it_names_and_counts_from_its_day_to_its_end(home):

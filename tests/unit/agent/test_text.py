@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from serai.agent.settings import DatasetKind, DatasetSettings, ZoneSettings, load_settings
+from serai.agent.datasets import DatasetKind, DatasetSettings
+from serai.agent.settings import ZoneSettings, load_settings
 from serai.agent.text import read_documents
 from serai.agent.vault import Vault
 from serai.errors import Malformed, Misconfigured
@@ -116,3 +117,14 @@ def test_a_file_too_large_to_hold_is_refused_unread(tmp_path):
     with pytest.raises(Malformed) as caught:
         read_documents(path)
     assert caught.value.code == "dataset-too-large"
+
+
+def test_every_text_file_of_a_folder_is_a_document(tmp_path):
+    for name, text in (("b/2.txt", "zwei\n\nAbsätze\n"), ("a.txt", " eins "), ("b/1.TXT", ""), ("b/notes.md", "no")):
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / name).write_text(text, encoding="utf-8")
+    documents = read_documents(tmp_path / "texts")
+    assert [document.decode() for document in documents] == ["eins", "zwei\n\nAbsätze"]
+    (tmp_path / "texts" / "c.txt").write_bytes(b"\xff")
+    with pytest.raises(Malformed, match=r"c\.txt, line 1: expected UTF-8"):
+        read_documents(tmp_path / "texts")

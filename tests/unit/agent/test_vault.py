@@ -144,7 +144,7 @@ def test_a_mark_for_missing_values_is_honoured(home):
 
 def test_a_missing_file_and_an_unknown_dataset_are_named(home):
     (home / "heart.csv").unlink()
-    with pytest.raises(Misconfigured, match=r"expected a CSV file at .*heart\.csv"):
+    with pytest.raises(Misconfigured, match=r"expected a data file at .*heart\.csv"):
         load(home)
     with pytest.raises(Missing, match=r"no dataset 'lungs'; zone\.toml names: heart"):
         Vault(load_settings(home)).load("lungs")

@@ -15,6 +15,7 @@ from serai.testing.federation import Federation
 
 MEMORY = Path("/dev/shm")
 ROWS = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0], [5.0, 0.0], [6.0, 1.0], [7.0, 0.0]]
+DOCUMENTS = "One day.\n\nAnother day.\n\nA third.\n\nThe last."
 
 
 class Desk:
@@ -49,8 +50,18 @@ class Desk:
 
 @pytest.fixture
 def desk(monkeypatch):
+    yield from desks(monkeypatch, ROWS)
+
+
+@pytest.fixture
+def text_desk(monkeypatch):
+    """Members whose datasets are texts."""
+    yield from desks(monkeypatch, DOCUMENTS)
+
+
+def desks(monkeypatch, rows):
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-        bloc = Federation(Path(home), dict.fromkeys(("bern", "lima", "oslo"), ROWS))
+        bloc = Federation(Path(home), dict.fromkeys(("bern", "lima", "oslo"), rows))
         bloc.found()
         for member in bloc.members.values():
             write_record(member.zone.settings.home / "charter.json", bloc.charter)

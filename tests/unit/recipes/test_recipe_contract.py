@@ -1,5 +1,6 @@
 """What every recipe keeps: sizes that fit, equal bits for equal sums, models that can be stored, settings that are checked."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from serai.aggregation.codec import check, decode, encode
 from serai.errors import Malformed, Missing, Refused
 from serai.kernel.ids import MemberId
-from serai.recipes.parameters import Parameters
 from serai.recipes.registry import RECIPES, build, code_digest, source_of
 from serai.training.methods import Context, Data
+from serai.training.parameters import Parameters
+from serai.training.tables import Table
 from serai.training.tensors import digest_model, model_bytes, read_model
 
 OUTER = ("fedavg", "fedprox", "scaffold", "nesterov", "fedadam", "fedyogi", "fedadagrad")
@@ -22,6 +24,21 @@ BUILDS = {
     "mlp": ("mlp", {"features": "3", "hidden": "4", "rounds": "3", "steps": "5"}),
     **{outer: ("local_sgd", {"features": "3", "outer": outer, "batch": "8"}) for outer in OUTER},
 }
+COLUMNS = {"bounds": "a=-4:4,b=-4:4", "levels": "kind=x|y|z"}
+TIMES = {"time": "time", "event": "event", "until": "12", "step": "1"}
+BUILDS |= {
+    "cox": ("cox", {**COLUMNS, **TIMES}),
+    "cox by stratum": ("cox", {**COLUMNS, **TIMES, "stratum": "kind"}),
+    "crosstab": ("crosstab", {"rows": "kind", "columns": "sort", "levels": "kind=x|y|z,sort=u|v"}),
+    "describe": ("describe", {**COLUMNS, "by": "kind"}),
+    "describe with noise": ("describe", {**COLUMNS, "noise": "2", "bins": "3", "pairs": "yes"}),
+    "kaplan_meier": ("kaplan_meier", {**TIMES, "by": "kind", "levels": "kind=x|y|z"}),
+    "kmeans": ("kmeans", {"bounds": COLUMNS["bounds"], "clusters": "3"}),
+    "linear": ("linear", {**COLUMNS, "outcome": "a"}),
+    "logistic": ("logistic", {**COLUMNS, "outcome": "sort=v"}),
+    "pca": ("pca", {"bounds": COLUMNS["bounds"]}),
+    "quantiles": ("quantiles", {"bounds": COLUMNS["bounds"]}),
+}
 MEMBERS = tuple(map(MemberId, ("ararat", "bern", "cusco")))
 
 
@@ -29,11 +46,18 @@ def rows_of(member):
     rng = np.random.default_rng(int.from_bytes(member.encode()))
     x = rng.normal(size=(40, 3)) + 0.3
     y = (x @ [1.0, -2.0, 0.5] + 0.2 + rng.normal(size=40) > 0).astype(np.float64)
-    return Data(x=x[:30], y=y[:30], test_x=x[30:], test_y=y[30:], names=("a", "b", "c"))
+    table = Table(
+        rows=40,
+        numbers={"a": x[:, 0], "b": x[:, 1], "time": np.floor(rng.exponential(9, 40)), "event": y},
+        categories={"kind": rng.integers(0, 3, 40).astype(np.int16), "sort": rng.integers(0, 2, 40).astype(np.int16)},
+        levels={"kind": ("x", "y", "z"), "sort": ("u", "v")},
+    )
+    return Data(x=x[:30], y=y[:30], test_x=x[30:], test_y=y[30:], names=("a", "b", "c"), table=table)
 
 
 def context(member, number=0):
-    return Context(round=number, seed=member.encode().ljust(32, b"."), member=member)
+    secret = member.encode().ljust(32, b"?")
+    return Context(round=number, seed=member.encode().ljust(32, b"."), member=member, secret=secret)
 
 
 @pytest.fixture(params=BUILDS)
@@ -106,11 +130,11 @@ def test_evaluation_counts_every_held_back_row_once(recipe):
 def test_what_a_member_remembers_can_be_stored_and_taken_up_again(recipe):
     kept, model, data = {}, recipe.initial(), rows_of("bern")
     for number in range(2):
-        now = Context(round=number, seed=bytes(32), member=MemberId("bern"), memory=kept)
+        now = replace(context(MemberId("bern"), number), memory=kept)
         model = recipe.combine(model, recipe.contribute(model, data, now).astype(np.float64), 1)
     stored = dict(read_model(model_bytes(kept)))
     first, again = (
-        recipe.contribute(model, data, Context(round=2, seed=bytes(32), member=MemberId("bern"), memory=memory))
+        recipe.contribute(model, data, replace(context(MemberId("bern"), 2), memory=memory))
         for memory in (kept, stored)
     )
     np.testing.assert_array_equal(first, again)

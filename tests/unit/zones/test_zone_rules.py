@@ -12,6 +12,7 @@ from serai.kernel.statement import Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.admission import agreement_facts, data_facts
+from serai.zones.descriptions import About, ColumnText, Text
 from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.rules import judge
 from serai.zones.state import (
@@ -112,6 +113,42 @@ def test_a_member_that_is_suspended_or_unknown_offers_nothing(log):
 )
 def test_an_offer_that_could_not_be_used_or_enforced_is_refused_when_it_is_made(log, changes, article, says):
     denied(log.say("bern", replace(OFFER, **changes)), article, says)
+
+
+ABOUT = About(
+    language="de",
+    texts={"en": Text(title="Heart", columns=(ColumnText(name="age", description="age"),))},
+    contact="https://bern.example/data",
+    license="CC-BY-4.0",
+)
+
+
+def test_an_offer_says_what_catalogs_ask_for(log):
+    offer = log.say("bern", replace(OFFER, about=ABOUT))
+    assert log.zones.offers[offer].body.about == ABOUT
+    assert from_json(Offer, to_json(replace(OFFER, about=ABOUT))) == replace(OFFER, about=ABOUT)
+
+
+def test_an_offer_that_says_nothing_beside_has_the_bytes_that_it_always_had():
+    assert "about" not in to_json(OFFER)
+    assert from_json(Offer, to_json(OFFER)) == OFFER
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"language": ""}, "language tag"),
+        ({"language": "de_CH"}, "language tag"),
+        ({"language": "En"}, "described once"),
+        ({"texts": {"en": Text(title="")}}, "needs a title"),
+        ({"texts": {"en": Text(title="t", columns=(ColumnText(name="sex", description="x"),))}}, "'sex'"),
+        ({"contact": "http://bern.example"}, "contact"),
+        ({"contact": 'https://bern.example/" <b>'}, "contact"),
+        ({"license": "see below"}, "SPDX"),
+    ],
+)
+def test_a_description_that_no_catalog_could_hold_is_refused(log, changes, says):
+    denied(log.say("bern", replace(OFFER, about=replace(ABOUT, **changes))), "zones 1", says)
 
 
 def test_an_offer_of_a_single_row_is_an_offer(log):

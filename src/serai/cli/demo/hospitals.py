@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serai.agent.table import digest_file
+from serai.agent.readers.files import digest_file
 from serai.errors import Misconfigured, Missing
 
 CSV_NAME: Final = "heart_disease_uci.csv"

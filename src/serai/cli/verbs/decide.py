@@ -1,4 +1,4 @@
-"""``serai propose, vote, sign, withdraw, approve``: what a delegate, or a steward, does."""
+"""``serai propose, vote, sign, withdraw, review, approve``: what a delegate, or a steward, does."""
 
 from pathlib import Path
 
@@ -7,8 +7,10 @@ import click
 from serai.charter.decision import Choice
 from serai.charter.state import life_of, outcome_of
 from serai.charter.statements import AgreementSign, AgreementWithdraw, Ballot
+from serai.cli import reviews
 from serai.cli.output import emit, home_option, json_option, short
 from serai.cli.proposals import read_proposal
+from serai.client import approving
 from serai.client.find import find_id
 from serai.client.voice import open_session, say
 from serai.errors import Malformed, Missing
@@ -83,15 +85,41 @@ def withdraw(home: Path, agreement: str, reason: str, *, as_json: bool) -> None:
 
 @click.command()
 @home_option
+@click.argument("run")
+@click.option("--source", "with_source", is_flag=True, help="Also the source of a program that comes with serai.")
+@json_option
+def review(home: Path, run: str, *, with_source: bool, as_json: bool) -> None:
+    """Look at RUN before approving it: what is new since the last approval, what binds it, what it costs."""
+    session = open_session(home)
+    state = session.state()
+    looked = approving.review(session, find_id(state.runs.plans, run, "run"))
+    if as_json:
+        emit(reviews.as_json(looked), "", as_json=True)
+    else:
+        # Not by way of emit, which spells numbers as dates: code is shown as it is.
+        click.echo(reviews.in_words(state, looked, with_source=with_source))
+
+
+@click.command()
+@home_option
 @click.argument("subject", metavar="ID")
 @click.option("--comment", default="", help="For the record.")
 @click.option("--as-delegate", is_flag=True, help="Sign with the delegate's key in place of the steward's.")
+@click.option("--yes", is_flag=True, help="Neither show nor ask, as where no terminal is.")
 @json_option
-def approve(home: Path, subject: str, comment: str, *, as_delegate: bool, as_json: bool) -> None:
-    """Approve a run before it starts, or a model before it is released. ID: its first characters, or a whole digest."""
+def approve(home: Path, subject: str, comment: str, *, as_delegate: bool, yes: bool, as_json: bool) -> None:
+    """Approve a run before it starts, or a model before it is released. ID: its first characters, or a whole digest.
+
+    At a terminal a run is shown first, as `serai review` does.
+    """
     session = open_session(home)
-    body = Approval(subject=_subject(session.state(), subject), comment=comment)
+    state = session.state()
+    body = Approval(subject=_subject(state, subject), comment=comment)
+    looked = approving.review(session, body.subject) if body.subject in state.runs.plans else None
+    is_shown = looked is not None and reviews.consent(state, looked, asks=not (yes or as_json))
     said = say(session, body, Role.DELEGATE if as_delegate else Role.STEWARD)
+    if looked is not None:
+        approving.keep(session.settings.home, looked, said.index, shown=is_shown)
     count = len(approving_members(said.state.zones, body.subject))
     text = f"Approved, entry {said.index}. Members that approved {short(body.subject)}: {count}."
     emit({"approval": said.id, "entry": said.index, "subject": body.subject, "members": count}, text, as_json=as_json)

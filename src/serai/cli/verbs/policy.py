@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from serai.agent.settings import load_settings
-from serai.charter.agreements import Term
 from serai.cli.example_jobs import read_jobs
-from serai.cli.output import count, emit, emit_table, json_option, with_dates
+from serai.cli.output import count, emit, emit_table, json_option
 from serai.cli.policies import (
     Outcome,
     Rulebook,
@@ -24,6 +23,7 @@ from serai.cli.policies import (
 from serai.client.voice import open_session
 from serai.errors import Misconfigured, Missing
 from serai.kernel.records import to_json
+from serai.zones.forms import worded
 
 _files = click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, dir_okay=False))
 _home = click.option(
@@ -51,7 +51,7 @@ def show(
         {
             "source": source.policy.source,
             "term": term.name,
-            "value": to_json(term.value) if as_json else _worded(term),
+            "value": to_json(term.value) if as_json else worded(term.name, term.value),
             "clause": term.clause,
         }
         for source in rulebook.sources
@@ -156,13 +156,6 @@ def _value(rulebook: Rulebook, outcome: Outcome) -> dict[str, Any]:
             for denied in outcome.denials
         ],
     }
-
-
-def _worded(term: Term) -> str:
-    """A term's value as people read it: codes in a row, points in time as dates."""
-    if isinstance(term.value, tuple):
-        return ", ".join(term.value)
-    return with_dates(f"{term.value} ms") if term.name.endswith("_ms") else str(term.value)
 
 
 def _title(text: str) -> str:

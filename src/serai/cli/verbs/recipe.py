@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from serai.cli import reviews
 from serai.cli.output import count, emit, home_option, json_option
 from serai.cli.releasing import write_adapters
+from serai.client.approving import keep, review_program
 from serai.client.voice import open_session, say
 from serai.kernel.ids import digest_of, parse_digest
 from serai.kernel.keys import Role
@@ -32,10 +34,20 @@ def pack(folder: Path, out: Path | None, *, as_json: bool) -> None:
 @home_option
 @click.argument("code")
 @click.option("--comment", default="", help="For the record, such as who read the source.")
+@click.option("--yes", is_flag=True, help="Neither show nor ask, as where no terminal is.")
 @json_option
-def approve(home: Path, code: str, comment: str, *, as_json: bool) -> None:
-    """Let the recipe with digest CODE run in this zone, as its steward, where the plan's other terms hold."""
-    said = say(open_session(home), Approval(subject=parse_digest(code), comment=comment), Role.STEWARD)
+def approve(home: Path, code: str, comment: str, *, yes: bool, as_json: bool) -> None:
+    """Let the recipe with digest CODE run in this zone, as its steward, where the plan's other terms hold.
+
+    At a terminal the last run that names it is shown first, as `serai review` does.
+    """
+    session, subject = open_session(home), parse_digest(code)
+    state = session.state()
+    looked = review_program(session, subject)
+    is_shown = looked is not None and reviews.consent(state, looked, asks=not (yes or as_json))
+    said = say(session, Approval(subject=subject, comment=comment), Role.STEWARD)
+    if looked is not None:
+        keep(session.settings.home, looked, said.index, shown=is_shown)
     emit({"approval": said.id, "entry": said.index, "code": code}, f"Approved, entry {said.index}.", as_json=as_json)
 
 

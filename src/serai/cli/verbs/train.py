@@ -7,14 +7,16 @@ from typing import Final
 
 import click
 
+from serai.agent.session import Session
 from serai.cli.output import count, emit, home_option, json_option, short
 from serai.cli.releasing import ReleaseWish, release_model
 from serai.client.find import find_id
 from serai.client.inputs import put_input, read_input, text_model
-from serai.client.planning import Wish, plan_run
+from serai.client.planning import Wish, make_plan, open_recipe, plan_run
+from serai.client.rehearsal import rehearse
 from serai.client.voice import open_session
 from serai.errors import Malformed
-from serai.kernel.ids import parse_digest
+from serai.kernel.ids import MemberId, parse_digest
 from serai.recipes.archive import pack_folder
 from serai.recipes.registry import RECIPES
 from serai.reports.plots import format_bytes
@@ -57,6 +59,7 @@ FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--guard", metavar="SHARE", default="0", help="A member objects to a sum that raises its held-back loss so much."
 )
+@click.option("--dry-run", is_flag=True, help="Try it here over mock rows of every offer, and say nothing.")
 @json_option
 def run(
     *,
@@ -77,6 +80,7 @@ def run(
     steps: str | None,
     exchange_share: str,
     guard: str,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Plan a run. It commands nobody: each zone checks it and joins, or declines with its reason."""
@@ -102,6 +106,9 @@ def run(
         exchange_share=_share("--exchange-share", exchange_share),
         guard=_share("--guard", guard),
     )
+    if dry_run:
+        _rehearse(session, wish, as_json=as_json)
+        return
     said = plan_run(session, wish)
     plan = said.state.runs.plans[said.id].plan
     text = (
@@ -139,6 +146,33 @@ def release(home: Path, run: str, title: str, license_: str, text: str, *, as_js
     said = f"Released, entry {done.said.index}: model {done.model}, {format_bytes(done.size_bytes)}."
     value = {"release": done.said.id, "entry": done.said.index, "model": done.model, "size_bytes": done.size_bytes}
     emit(value, said, as_json=as_json)
+
+
+def _rehearse(session: Session, wish: Wish, *, as_json: bool) -> None:
+    state = session.state()
+    with open_recipe(session, wish) as (recipe, code):
+        plan = make_plan(state, wish, recipe, code)
+        offers = {MemberId(member): state.zones.offers[id_].body for member, id_ in plan.offers.items()}
+        shown = rehearse(plan, recipe, offers)
+    text = (
+        f"Nothing was said. {count(len(offers), 'member')} with mock rows, {count(plan.rounds, 'round')} of "
+        f"{count(shown.length, 'value')}: {format_bytes(max(shown.upload_bytes))} from each member in a round; "
+        f"a contribution takes {shown.slowest_s:.3f} s here, all {sum(shown.round_s):.3f} s."
+    )
+    if shown.clipped:
+        text += f"\n{count(shown.clipped, 'value')} were beyond what the codec can send, and were cut."
+    counts = {member: dict(counts) for member, counts in shown.counts.items()}
+    value = {
+        "members": sorted(offers),
+        "rounds": plan.rounds,
+        "length": shown.length,
+        "upload_bytes": list(shown.upload_bytes),
+        "round_s": list(shown.round_s),
+        "slowest_s": shown.slowest_s,
+        "clipped": shown.clipped,
+        "counts": counts,
+    }
+    emit(value, text, as_json=as_json)
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -13,8 +13,9 @@ from rich.live import Live
 from serai.agent.reports import look
 from serai.agent.session import Session
 from serai.cli.output import PIPE_WIDTH, emit, home_option, short
-from serai.cli.watching import facts_of, follow, screen
+from serai.cli.watching import facts_of, screen
 from serai.client.find import find_id
+from serai.client.following import follow
 from serai.client.voice import open_session
 from serai.kernel.ids import Digest
 from serai.reports.course import Course

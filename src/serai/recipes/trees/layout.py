@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serai.errors import Malformed
-from serai.recipes.parameters import Parameters
+from serai.training.parameters import Parameters
 
 MAX_VALUES: Final = 2**22
 """Values of a vector, or leaves of all trees; to choose splits from so many takes half a gigabyte."""

@@ -8,8 +8,8 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 
 from serai.errors import Malformed, Refused
-from serai.recipes.parameters import Parameters
 from serai.recipes.trees.layout import Array
+from serai.training.parameters import Parameters
 from serai.training.tensors import Tensor
 
 _LOG: Final = decimal.Context(prec=30)  # its logarithm is rounded correctly, so it is the same everywhere

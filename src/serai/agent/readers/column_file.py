@@ -1,0 +1,95 @@
+"""Columns in one file in memory, each in a stretch of its own: written as rows arrive, read and handed on without a copy.
+
+How many rows a source has is known only at its end. So every column has a
+stretch as long as the longest column may be; what is not written takes no room.
+"""
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from serai.errors import Malformed
+from serai.recipes.frames import make_file, map_stretch, seal
+from serai.training.methods import Data
+
+STRIDE: Final = 1 << 31  # bytes from one column's start to the next: 2^28 values of 8 bytes
+
+
+class ColumnFile:
+    """Columns of one length.
+
+    Args:
+        dtypes: what each column is made of, by name, as numpy writes it.
+        fd: a file that a reader has filled; closed with this object. A new one is made if it is left out.
+        rows: how many rows that file has.
+
+    Attributes:
+        dtypes: as given.
+        rows: how many rows there are by now.
+
+    """
+
+    def __init__(self, dtypes: Mapping[str, str], fd: int | None = None, rows: int = 0) -> None:
+        self.dtypes = dict(dtypes)
+        self.rows = rows
+        self.fd = make_file(STRIDE * max(1, len(self.dtypes))) if fd is None else fd
+        self._close = weakref.finalize(self, os.close, self.fd)
+
+    def append(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        """Add rows: one array for each column, all of one length.
+
+        Raises:
+            Malformed: a column becomes longer than its stretch.
+
+        """
+        rows = self.rows + len(arrays[0])
+        for place, (array, name) in enumerate(zip(arrays, self.dtypes.values(), strict=True)):
+            dtype = np.dtype(name)
+            if rows * dtype.itemsize > STRIDE:
+                raise Malformed(
+                    "dataset-too-large", f"more than {STRIDE} bytes in one column, in row {rows}; read a part of it"
+                )
+            view = memoryview(np.ascontiguousarray(array, dtype.base).reshape(-1).view(np.uint8).data)
+            at = place * STRIDE + self.rows * dtype.itemsize
+            while view:
+                count = os.pwrite(self.fd, view, at)
+                view, at = view[count:], at + count
+        self.rows = rows
+
+    def finish(self) -> None:
+        """Let nobody change it any more.
+
+        Raises:
+            OSError: somebody still maps it for writing.
+
+        """
+        seal(self.fd)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column, ``(rows,)``, read-only."""
+        place, dtype = list(self.dtypes).index(name), np.dtype(self.dtypes[name])
+        if not self.rows:
+            return np.zeros((0, *dtype.shape), dtype.base)
+        stretch = map_stretch(self.fd, place * STRIDE, self.rows * dtype.itemsize)
+        return np.frombuffer(stretch, dtype.base).reshape(self.rows, *dtype.shape)
+
+    def sizes(self) -> list[int]:
+        """Bytes of each column."""
+        return [self.rows * np.dtype(dtype).itemsize for dtype in self.dtypes.values()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnData(Data):
+    """Rows whose columns lie in one file in memory, which a worker can map as well as this process.
+
+    Attributes:
+        file: the file; its columns are those of ``table``.
+
+    """
+
+    file: ColumnFile
