@@ -307,7 +307,7 @@ def test_tables_that_do_not_fit_stop_their_run_with_a_reason_and_no_other_run(tm
         assert f"{path}, line 1: column 'x1' is missing; the header has x0, height, label" in sentence
         path.unlink()
         sentence = refusal(serai("zone", "offer", "--home", tmp_path / "lima", "rows"))
-        assert f"expected a CSV file at {path}; correct the dataset's path" in sentence
+        assert f"expected a data file at {path}; correct the dataset's path" in sentence
 
 
 # From a full disk

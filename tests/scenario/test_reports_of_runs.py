@@ -8,7 +8,7 @@ import pytest
 from serai.agent.reports import FOLDER, look
 from serai.agent.session import CHARTER_FILE, Session
 from serai.aggregation.state import Stage
-from serai.cli import watching
+from serai.client import following
 from serai.client.following import follow
 from serai.errors import Missing, Unavailable
 from serai.kernel.ids import Digest
@@ -197,7 +197,7 @@ def watcher(story, member, away_at=0):
 
 
 def test_a_watcher_sees_a_run_to_its_end_though_the_center_is_away_in_between(agreed, monkeypatch):
-    monkeypatch.setattr(watching, "RETRY_S", 0.0)
+    monkeypatch.setattr(following, "RETRY_S", 0.0)
     story, agreement = agreed
     run = story.bloc.train(agreement, "newton", 2, FEATURES)
     seen = list(follow(watcher(story, "bern", away_at=4), run))
