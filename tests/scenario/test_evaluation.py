@@ -16,8 +16,8 @@ from serai.analytics.state import evaluations_of
 from serai.charter.agreements import Term
 from serai.cli.quality import totals_words
 from serai.client.evaluating import EvaluationWish, complete, find_model
-from serai.client.planning import make_plan, open_recipe
-from serai.errors import Missing, Refused
+from serai.client.planning import Wish, make_plan, open_recipe
+from serai.errors import Missing, Refused, Unverified
 from serai.kernel.ids import digest_of
 from serai.kernel.keys import Role
 from serai.recipes.archive import pack
@@ -45,6 +45,34 @@ class Recipe:
 
     def scores(self, model, x):
         return 1 / (1 + np.exp(-self.slope * x[:, 0]))
+"""
+
+
+PREVALENCE = b"""
+from fractions import Fraction
+import numpy as np
+from serai.aggregation.codec import Block, Codec
+
+class Recipe:
+    name, outputs, length = "prevalence", ("model", "metrics"), 2
+
+    def __init__(self, params, inputs):
+        pass
+
+    def codec(self, members):
+        return Codec(bits=48, limit=10**9, blocks=(Block(length=2, step=Fraction(1)),))
+
+    def initial(self):
+        return {"share": np.zeros(1)}
+
+    def contribute(self, model, data, context):
+        return np.array([len(data.y), np.count_nonzero(data.y)], float)
+
+    def combine(self, model, total, members):
+        return {"share": total[1:] / total[:1]}
+
+    def evaluate(self, model, data):
+        return {"n": len(data.test_y), "correct": int(np.count_nonzero(data.test_y == (model["share"] > 0.5)))}
 """
 
 
@@ -263,6 +291,29 @@ def test_any_program_that_predicts_is_scored_in_the_sandbox_where_its_digest_is_
         assert counts["correct"] == np.count_nonzero((data.test_x[:, 0] > 0) == data.test_y)
         assert {"u2", "brier_millionths", "bin0_n"} <= counts.keys()
     assert totals_of(bloc, look)["n"] == sum(counts["n"] for counts in look.counts.values())
+
+
+def test_a_model_of_a_program_that_does_not_come_with_serai_is_evaluated_by_that_very_program(make):
+    if not find_fence(Path("/nowhere"), SANDBOX.limits).is_whole:
+        pytest.skip("no whole sandbox here")
+    bloc, archive = make(SANDBOX), pack({"recipe.py": PREVALENCE})
+    agreement = bloc.agree(Terms(agreement=(Term(name="code", value=(digest_of(archive),), clause="1"),)))
+    seat = session(bloc, SANDBOX)
+    wish = Wish(agreement=agreement, archive=archive, rounds=1, purpose="research")
+    with open_recipe(seat, wish) as (recipe, code):
+        run = bloc.say("bern", make_plan(bloc.state, wish, recipe, code))
+    bloc.center.put_blob(code, archive)
+    bloc.settle()
+    model = outcome_of(bloc.state, run, bloc.state.now).model
+
+    assert complete(seat, EvaluationWish(model=model, agreement=agreement)).archive == archive
+    ask(bloc, EvaluationWish(model=model, agreement=agreement), SANDBOX)
+    made, looked = looks_at(bloc.state, model)
+    assert made.counts == looked.counts
+    assert set(looked.counts) == set(MEMBERS)
+    lying = SimpleNamespace(state=seat.state, center=SimpleNamespace(read_blob=lambda *_: archive + b"!"))
+    with pytest.raises(Unverified, match="is not it"):
+        complete(lying, EvaluationWish(model=model, agreement=agreement))
 
 
 def test_a_member_that_came_too_late_for_the_sum_shows_its_own_counts_and_is_named_as_not_in_it(make):

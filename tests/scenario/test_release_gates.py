@@ -28,6 +28,7 @@ from serai.testing.faults import Crash, deadly
 from serai.testing.federation import Federation, Terms
 from serai.training.methods import Context
 from serai.training.tensors import digest_model
+from serai.zones.statements import GrantRevoke
 
 MEMORY = Path("/dev/shm")
 FEATURES = {"features": "3"}
@@ -297,6 +298,19 @@ def test_however_often_the_zone_is_killed_its_own_model_comes_out_the_same(make)
         by_hand = recipe.combine(by_hand, decode(codec, encode(codec, vector)[0]), 1.0)
     assert record.body.model == digest_model(by_hand)
     assert any(mark.startswith("record_progress") and "alone" in mark for mark in deaths)
+
+
+@pytest.mark.parametrize("terms", [(), (NOBODY_WORSE,)])
+def test_a_grant_that_ends_when_all_is_said_holds_up_nothing(terms, make):
+    bloc = make(ALIKE)
+    run, _ = train(bloc, bloc.agree(Terms(agreement=terms)))
+    (grant,) = [id_ for id_, found in bloc.state.zones.grants.items() if found.member == "oslo"]
+    bloc.say("oslo", GrantRevoke(grant=grant), Role.STEWARD)
+    bloc.restart("oslo")
+    bloc.settle()
+    runner = bloc.members["oslo"].runner
+    assert not runner.has_trouble
+    assert run in runner._over
 
 
 def test_its_own_model_is_deleted_with_what_else_the_run_left(make):

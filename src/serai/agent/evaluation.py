@@ -40,7 +40,7 @@ def say_evaluations(active: Active, view: View) -> None:
     """
     plan = active.run.plan
     judged = model_judged(plan, active.digest)
-    if "metrics" not in plan.outputs or judged is None:
+    if "metrics" not in plan.outputs or judged is None or _is_told(active, view, judged):
         return
     is_model = plan.action is Action.TRAIN and Output.MODEL in plan.outputs
     asked = quality_terms(active.zone, active.run, view) if is_model else ()
@@ -54,6 +54,23 @@ def say_evaluations(active: Active, view: View) -> None:
     if own:
         teller.judge(own)
         teller.say_joint(judged)
+
+
+def _is_told(active: Active, view: View, judged: Digest) -> bool:
+    """Whether all is said, by the log alone: a grant that has ended since holds up no run that is over."""
+    state, run, zone = view.state, active.run, active.zone
+    if not has_evaluated(state.analytics, run.id, judged, zone.member):
+        return False
+    terms = state.charter.agreements[run.plan.agreement].text.terms
+    # Where the agreement asks for the zone's own model, that is said after the joint one; else it was said before.
+    if run.plan.action is not Action.TRAIN or not any(term.name == "no_member_worse" for term in terms):
+        return True
+    own = zone.journal.decision(_own_topic(run.id))
+    return own is not None and has_evaluated(state.analytics, run.id, Digest(own), zone.member)
+
+
+def _own_topic(run: Digest) -> str:
+    return f"alone {run}"
 
 
 class _Teller:
@@ -72,7 +89,7 @@ class _Teller:
 
     def say_alone(self) -> None:
         """Say how this zone's own model does."""
-        active, topic = self._active, f"alone {self._active.run.id}"
+        active, topic = self._active, _own_topic(self._active.run.id)
         said = active.zone.journal.decision(topic)
         analytics, run = self._view.state.analytics, active.run.id
         if said is None or not has_evaluated(analytics, run, Digest(said), active.zone.member):

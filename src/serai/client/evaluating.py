@@ -9,8 +9,8 @@ from serai.agent.session import Session
 from serai.client.find import find_id
 from serai.client.planning import Wish, plan_run
 from serai.client.voice import Spoken
-from serai.errors import Missing
-from serai.kernel.ids import Digest, parse_digest
+from serai.errors import Missing, Unverified
+from serai.kernel.ids import Digest, digest_of, parse_digest
 from serai.recipes.archive import MAX_ARCHIVE_BYTES
 from serai.reports.course import model_made
 from serai.state import State
@@ -60,6 +60,7 @@ def plan_evaluation(session: Session, wish: EvaluationWish) -> Spoken:
 
     Raises:
         Missing: the model or its program is not at the center, or no run made it and no program is named.
+        Unverified: the center's copy of the program is not it.
         Conflict, Refused: as ``plan_run``.
 
     """
@@ -71,6 +72,7 @@ def complete(session: Session, wish: EvaluationWish) -> Wish:
 
     Raises:
         Missing: no run made the model, so that a program must be named; or the center has not its program.
+        Unverified: the center's copy of the program is not it.
 
     """
     recipe, archive, params, inputs = wish.recipe, wish.archive, dict(wish.params), dict(wish.inputs)
@@ -78,7 +80,7 @@ def complete(session: Session, wish: EvaluationWish) -> Wish:
         plan = _maker(session.state(), wish.model).plan
         recipe, params, inputs = plan.recipe, {**plan.params, **params}, {**plan.inputs, **inputs}
         if is_foreign_name(recipe):
-            archive = session.center.read_blob(plan.code, 0, MAX_ARCHIVE_BYTES)
+            archive = _fetch_archive(session, plan.code)
     return Wish(
         agreement=wish.agreement,
         recipe="" if archive is not None else recipe,
@@ -115,6 +117,20 @@ def models_of(state: State) -> tuple[Digest, ...]:
     )
     judged = sorted({model for _, model in state.analytics.by_model} | set(state.hub.by_model))
     return tuple(dict.fromkeys([*made, *judged]))
+
+
+def _fetch_archive(session: Session, code: Digest) -> bytes:
+    """A program that does not come with serai, by its digest.
+
+    Raises:
+        Missing: the center has not got it.
+        Unverified: what came does not have that digest.
+
+    """
+    archive = session.center.read_blob(code, 0, MAX_ARCHIVE_BYTES)
+    if digest_of(archive) != code:
+        raise Unverified("blob-digest", f"the center's copy of program {code[:12]} is not it; name a folder with it")
+    return archive
 
 
 def _maker(state: State, model: Digest) -> Run:
