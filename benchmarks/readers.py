@@ -3,8 +3,9 @@
 Usage: python benchmarks/readers.py [--rows 10000000] [--format csv] [--folder /tmp] [--results]
 
 One zone reads a table of four numbers and two categories from a file, as it does
-for a run, and a recipe in its sandboxed worker adds up every column. Three
-processes have a part in it: the agent, the child that reads what a library in
+for a run, and a recipe in its sandboxed worker adds up every column: once as
+statistics ask for columns, and once as training asks for rows of six features
+and a label, a third of them held back. Three processes have a part in it: the agent, the child that reads what a library in
 C++ has to read, and the worker. Their memory is looked at every 20 ms: of each
 what it alone holds (anonymous pages and its share of mapped files), and once,
 whoever maps it, the files in memory through which columns pass. The most that
@@ -49,6 +50,18 @@ pressure = {{kind = "number", unit = "mmHg"}}
 days = {{kind = "number", unit = "d"}}
 sex = {{kind = "category", levels = ["female", "male"], codes = {{W = "female", M = "male"}}}}
 site = {{kind = "category", levels = ["a", "b", "c", "d"]}}
+[datasets.train]
+title = "Made up, to train on"
+path = "rows.{suffix}"
+label = {{column = "site", equals = "a"}}
+features = [
+    {{name = "age", column = "age", kind = "number"}},
+    {{name = "weight", column = "weight", kind = "number"}},
+    {{name = "pressure", column = "pressure", kind = "number"}},
+    {{name = "days", column = "days", kind = "number"}},
+    {{name = "woman", column = "sex", equals = "W"}},
+    {{name = "man", column = "sex", equals = "M"}},
+]
 """
 COLUMNS = ("age", "weight", "pressure", "days", "sex", "site")
 RECIPE = b"""
@@ -63,9 +76,13 @@ class Recipe:
     def codec(self, members): return Codec(bits=64, limit=10**12, blocks=(Block(length=6, step=Fraction(1)),))
     def initial(self): return {}
     def contribute(self, model, data, context):
-        arrays = [*data.table.numbers.values(), *data.table.categories.values()]
-        pieces = range(0, data.table.rows, 100_000)
-        return np.array([sum(float(np.nansum(a[at : at + 100_000], dtype=float)) for at in pieces) for a in arrays])
+        arrays = [*data.table.numbers.values(), *data.table.categories.values()] or [
+            rows[:, place] for place in range(6) for rows in (data.x, data.test_x)
+        ]
+        found = [
+            sum(float(np.nansum(a[at : at + 100_000], dtype=float)) for at in range(0, len(a), 100_000)) for a in arrays
+        ]
+        return np.array(found).reshape(6, -1).sum(1)
     def combine(self, model, total, members): return model
     def evaluate(self, model, data): return {"n": 0}
 """
@@ -109,10 +126,10 @@ def write_parquet(path: Path, rows: int) -> None:
         writer.close()
 
 
-def be_agent(home: Path) -> None:
+def be_agent(home: Path, dataset: str) -> None:
     """Read, hand over, compute; print what it took."""
     began = time.perf_counter()
-    data = Vault(load_settings(home)).load("rows", COLUMNS)
+    data = Vault(load_settings(home)).load(dataset, COLUMNS if dataset == "rows" else ())
     read_s = time.perf_counter() - began
     sandbox = SandboxSettings(foreign=ForeignCode.LIMITED, limits=Limits())
     program = Programs(sandbox, home).open(Source(recipe="", params={}, inputs={}, archive=pack({"recipe.py": RECIPE})))
@@ -122,7 +139,7 @@ def be_agent(home: Path) -> None:
     finally:
         program.close()
     told = {
-        "rows": data.table.rows,
+        "rows": len(data.x) + len(data.test_x),
         "read_s": read_s,
         "sums": [float(value) for value in total],
     }
@@ -187,23 +204,37 @@ def memory_files(pid: int) -> dict[int, int]:
     return sizes
 
 
-def measure(kind: str, rows: int, folder: Path) -> tuple[dict, Peaks]:
-    """Write a file, let an agent read it, watch."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        home = Path(place)
-        (home / "zone.toml").write_text(ZONE.format(suffix=kind), encoding="utf-8")
-        {"csv": write_csv, "parquet": write_parquet}[kind](home / f"rows.{kind}", rows)
-        peaks = Peaks()
-        agent = subprocess.Popen([sys.executable, __file__, "--agent", str(home)], stdout=subprocess.PIPE, text=True)
-        while agent.poll() is None:
-            peaks.look(agent.pid)
-            time.sleep(SAMPLE_S)
-        assert agent.stdout is not None
-        told = json.loads(agent.stdout.read())
-        assert told["rows"] == rows
-        expected = sum(float(piece["days"].sum()) for piece in pieces(rows))
-        assert told["sums"][3] == expected, "every row was read"
-        return told, peaks
+def measure(home: Path, dataset: str, rows: int) -> tuple[dict, Peaks]:
+    """Let an agent read a file, and watch."""
+    peaks = Peaks()
+    command = [sys.executable, __file__, "--agent", str(home), "--dataset", dataset]
+    agent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while agent.poll() is None:
+        peaks.look(agent.pid)
+        time.sleep(SAMPLE_S)
+    assert agent.stdout is not None
+    told = json.loads(agent.stdout.read())
+    assert told["rows"] == rows
+    expected = sum(float(piece["days"].sum()) for piece in pieces(rows))
+    assert told["sums"][3] == expected, "every row was read"
+    return told, peaks
+
+
+def report(kind: str, dataset: str, told: dict, peaks: Peaks, *, results: bool) -> None:
+    """Print what it took; as JSON lines too, where results are wanted."""
+    rows, use = told["rows"], {"rows": "columns of all rows", "train": "rows to train on"}[dataset]
+    shown = ", ".join(f"{role} {size / 1e6:.0f} MB" for role, size in sorted(peaks.apart.items()))
+    print(f"{kind}, {use}: {rows} read in {told['read_s']:.1f} s")
+    print(f"  {peaks.together / 1e6:.0f} MB together at most; {shown}")
+    if not results:
+        return
+    holds = peaks.together <= PROMISED_BYTES
+    bar = {"bar": "<= 1000", "holds": holds} if rows == 10**7 else {"bar": "", "holds": None}
+    shared = {"issue": 5, "peer": "", "limit": ""}
+    name = f"memory to read {rows / 1e6:g} million rows from {kind} and hand them to a recipe, {use}"
+    print(json.dumps({**shared, "name": name, "value": round(peaks.together / 1e6), "unit": "MB", **bar}))
+    name, speed = f"rows read from {kind} by one zone, {use}", round(rows / told["read_s"])
+    print(json.dumps({**shared, "name": name, "value": speed, "unit": "rows/s", "bar": "", "holds": None}))
 
 
 def main() -> None:
@@ -214,24 +245,18 @@ def main() -> None:
     options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     options.add_argument("--results", action="store_true", help="print results as JSON lines")
     options.add_argument("--agent", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--dataset", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.agent:
-        be_agent(given.agent)
+        be_agent(given.agent, given.dataset)
         return
     for kind in given.format or ["csv", "parquet"]:
-        told, peaks = measure(kind, given.rows, given.folder)
-        shown = ", ".join(f"{role} {size / 1e6:.0f} MB" for role, size in sorted(peaks.apart.items()))
-        print(f"{kind}: {given.rows} rows read in {told['read_s']:.1f} s")
-        print(f"  {peaks.together / 1e6:.0f} MB together at most; {shown}")
-        if given.results:
-            holds = peaks.together <= PROMISED_BYTES
-            name = f"memory to read {given.rows / 1e6:g} million rows from {kind} and hand them to a recipe"
-            shared = {"issue": 5, "peer": "", "limit": ""}
-            bar = {"bar": "<= 1000", "holds": holds} if given.rows == 10**7 else {"bar": "", "holds": None}
-            print(json.dumps({**shared, "name": name, "value": round(peaks.together / 1e6), "unit": "MB", **bar}))
-            speed = round(given.rows / told["read_s"])
-            name = f"rows read from {kind} by one zone"
-            print(json.dumps({**shared, "name": name, "value": speed, "unit": "rows/s", "bar": "", "holds": None}))
+        with tempfile.TemporaryDirectory(dir=given.folder) as place:
+            home = Path(place)
+            (home / "zone.toml").write_text(ZONE.format(suffix=kind), encoding="utf-8")
+            {"csv": write_csv, "parquet": write_parquet}[kind](home / f"rows.{kind}", given.rows)
+            for dataset in ("rows", "train"):
+                report(kind, dataset, *measure(home, dataset, given.rows), results=given.results)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 
 from serai.agent.datasets import DatasetKind, DatasetSettings, Field, FieldKind, Format, Images, Label
 from serai.agent.readers import confined
-from serai.agent.readers.sources import read_columns
+from serai.agent.readers.sources import read_columns, read_training
 from serai.agent.settings import Limits
 from serai.agent.text import read_documents
 from serai.errors import Malformed, Misconfigured, SeraiError
@@ -101,7 +101,7 @@ def duckdb_bytes(folder):
 def read_or_refuse(settings, columns):
     """Read, or be refused in time and in one sentence; whether it was read."""
     began = time.monotonic()
-    error, file = attempt(lambda: read_columns(settings, columns))
+    error, file = attempt(lambda: read_columns(settings, columns) if columns else read_training(settings).file)
     assert time.monotonic() - began < LONGEST_S
     if error is not None:
         assert isinstance(error, Malformed | Misconfigured), error
@@ -160,9 +160,9 @@ def test_bent_texts(tmp_path):
             assert all(document.decode().strip() for document in documents)
 
 
-@pytest.fixture(params=[4, pytest.param(COUNT, marks=pytest.mark.slow)])
+@pytest.fixture(params=[2, pytest.param(COUNT, marks=pytest.mark.slow)])
 def count(request):
-    """A few each time, two hundred in the slow tests: each is read by a process of its own."""
+    """Two each time, two hundred in the slow tests: each is read by a process of its own."""
     return request.param
 
 
@@ -208,7 +208,58 @@ def test_bent_images(tmp_path, count):
         images=Images(width=8, height=6),
         label=Label(column="folder", equals="yes"),
     )
-    bend_files(path, [image_bytes(kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF")], count, settings, None)
+    bend_files(path, [image_bytes(kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF")], count, settings, ())
+
+
+EXPRESSIONS = (
+    *(
+        "1::numeric / 3",
+        "'nan'::float8",
+        "'infinity'::float8",
+        "1e400::numeric",
+        "null",
+        "''",
+        "'a'",
+        "true",
+        "'x'::bytea",
+    ),
+    *("array[1, 2]", "'{}'::jsonb", "'infinity'::date", "'4713-01-01 BC'::date", "interval '1 year'", "point(1, 2)"),
+    *(
+        "repeat('[', 100000)",
+        "E'a\\x01b'",
+        "'127.0.0.1'::inet",
+        "'12.50'::money",
+        "row(1, 2)",
+        "'1'::bit",
+        "'<a/>'::xml",
+    ),
+    *(
+        "1 / 0",
+        "nosuch",
+        "pg_sleep(0)::text",
+        "(select 1 union select 2)",
+        "current_user",
+        "9223372036854775807",
+        "-0.0",
+    ),
+    *("int4range(1, 2)", "now()", "'b'", "'1'", "' b '", "pg_read_file('/etc/passwd')", "'24:00'::time", "chr(65533)"),
+)
+
+
+def test_bent_queries(postgres, count):
+    source = random.Random(7)
+    for _ in range(count):
+        x, y = source.choices(EXPRESSIONS, k=2)
+        rows = source.choice(
+            ["from generate_series(1, 3)", "where false", "limit 2", "order by 1", "union all select 1, 'a'"]
+        )
+        names = source.choice([("x", "y"), ("x", "x"), ("y", '"X"'), ('"x"', '"y"')])
+        query = f"select {x} as {names[0]}, {y} as {names[1]} {rows}"
+        if not source.randrange(3):
+            query = bend(query.encode(), source).decode("utf-8", "replace").replace("\0", "?") or "select"
+        given = {"format": Format.POSTGRES, "service": "clinic", "service_file": str(postgres), "query": query}
+        settings = DatasetSettings(title="t", fields=FIELDS, **given)
+        read_or_refuse(settings, ("x", "y"))
 
 
 # What is made to harm
@@ -235,9 +286,10 @@ def test_an_image_of_a_few_bytes_that_claims_a_whole_wall_is_refused(tmp_path, w
         label=Label(column="folder", equals="yes"),
     )
     with pytest.raises(Malformed, match=r"1\.png: expected an image"):
-        read_columns(settings)
+        read_training(settings)
 
 
+@pytest.mark.slow
 def test_a_page_that_unpacks_to_more_than_a_reader_may_use_is_refused(tmp_path, monkeypatch):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "rows.parquet"

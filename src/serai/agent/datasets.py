@@ -337,6 +337,14 @@ class DatasetSettings:
         labels = [self.label.column] if self.label else []
         return tuple(dict.fromkeys([*(feature.column for feature in self.features), *labels]))
 
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """What a recipe that reads columns may name: fields, or, where there are none, features and the label."""
+        if self.fields or self.kind is not DatasetKind.TABLE:
+            return tuple(self.fields)
+        labels = [self.label.column] if self.label else []
+        return tuple(dict.fromkeys([*(feature.name for feature in self.features), *labels]))
+
 
 def described_columns(settings: DatasetSettings) -> tuple[Column, ...]:
     """The columns as an offer describes them: the fields, then what features and label use beside them.
@@ -394,6 +402,8 @@ def _described(settings: DatasetSettings, name: str) -> Column:
 def _check_source(settings: DatasetSettings) -> None:
     is_table = settings.kind is DatasetKind.TABLE
     stored = settings.stored_as if is_table else None
+    if "\0" in settings.path + settings.query + settings.service + settings.service_file:
+        raise ValueError("path, query and service are texts without the character U+0000")
     if settings.format and not is_table:
         raise ValueError("format says how a table is stored; leave it out")
     if settings.query and stored not in {Format.DUCKDB, Format.POSTGRES}:

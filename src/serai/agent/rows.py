@@ -1,4 +1,4 @@
-"""Rows on their way to a recipe's worker: columns in the file in memory in which they lie, anything else in a copy."""
+"""Rows on their way to a recipe's worker: those in a file in memory as they lie there, any others in a copy."""
 
 from dataclasses import fields
 
@@ -16,10 +16,12 @@ def rows_call(data: Data) -> Call:
     table = data.table
     levels = {name: list(order) for name, order in table.levels.items()}
     message = {"call": "rows", "names": list(data.names), "rows": table.rows, "levels": levels, "columns": {}}
-    if isinstance(data, ColumnData):
-        file, kinds = data.file, table_names(table)
-        columns = {kinds[name]: dtype for name, dtype in file.dtypes.items()}
-        return Call(message={**message, "columns": columns}, shared=Shared(file.fd, file.sizes(), STRIDE))
-    values = {item.name: getattr(data, item.name) for item in fields(data)}
+    if isinstance(data, ColumnData) and data.is_of_file:
+        file = data.file
+        names = table_names(table) if table.rows else dict(zip(file.dtypes, ("x", "y"), strict=True))
+        columns = {names[name]: dtype for name, dtype in file.dtypes.items()}
+        shared = Shared(file.fd, file.sizes(), STRIDE)
+        return Call(message={**message, "columns": columns, "trained": len(data.y)}, shared=shared)
+    values = {item.name: getattr(data, item.name) for item in fields(Data)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     return Call(message=message, parts=(write_model({**arrays, **table_arrays(table)}),))

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from serai.agent.datasets import DatasetKind
 from serai.agent.vault import Vault
 from serai.training.tables import Table
 
@@ -54,9 +53,7 @@ def summarise(vault: Vault, dataset: str) -> Summary:
     """
     settings = vault.settings_of(dataset)
     rows, subjects = vault.rows(dataset), vault.subjects(dataset)
-    names = tuple(settings.fields)
-    if not names and settings.kind is DatasetKind.TABLE and settings.label is not None:
-        names = tuple(dict.fromkeys([*(feature.name for feature in settings.features), settings.label.column]))
+    names = settings.table_columns
     table = vault.load(dataset, names).table if names else Table()
     return Summary(rows=rows, subjects=subjects, columns=tuple(_column(vault, dataset, table, name) for name in names))
 

@@ -7,19 +7,21 @@ run of a member sees the same split and no test row is ever trained on.
 """
 
 import contextlib
-import hashlib
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from serai.agent.datasets import DatasetKind, DatasetSettings
-from serai.agent.readers.column_file import ColumnData, ColumnFile
-from serai.agent.readers.reading import LABEL, PIXELS, SUBJECT
-from serai.agent.readers.sources import column_digests, read_columns, source_digest
+from serai.agent.readers.column_file import table_data, training_data
+from serai.agent.readers.reading import SUBJECT
+from serai.agent.readers.sources import column_digests, read_columns, read_training, source_digest
+from serai.agent.readers.split import choose_test_rows
 from serai.agent.settings import ZoneSettings
 from serai.agent.text import join_documents, read_documents
 from serai.errors import Malformed, Misconfigured, Missing, Refused
@@ -27,7 +29,8 @@ from serai.kernel.canonical import Json, canonical
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import to_json
 from serai.training.methods import Data
-from serai.training.tables import Table
+
+QUERY_TRUST_S: Final = 600  # a zone is asked again and again; a database should not be read for each question
 
 _Known: TypeAlias = Mapping[str, Json]
 """Digests of the columns that a query gave when its dataset was last named by a digest."""
@@ -43,11 +46,19 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Opens the datasets that the settings name."""
+    """Opens the datasets that the settings name.
+
+    Attributes:
+        settings: of the zone.
+        clock: seconds that only grow.
+
+    """
 
     settings: ZoneSettings
+    clock: Callable[[], float] = time.monotonic
     _sizes: dict[Digest, _Size] = field(default_factory=dict, init=False, repr=False, compare=False)
     _columns: dict[Digest, _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _looked: dict[str, tuple[float, Digest]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def load(self, dataset: str, columns: Sequence[str] = ()) -> Data:
         """Read a dataset into arrays.
@@ -107,13 +118,14 @@ class Vault:
         digest = digest_of(canonical({"file": content, "reading": _reading_as_json(settings)}))
         if isinstance(content, dict):
             self._columns[digest] = content
+            self._looked[dataset] = (self.clock(), digest)
         return digest
 
     def find_by_digest(self, digest: Digest) -> str | None:
         """The name of the dataset whose digest this is now; None if none is, or its source is gone."""
         for name in self.settings.datasets:
             with contextlib.suppress(Misconfigured, Malformed):  # of a query, which may fail today
-                if self.digest(name) == digest:
+                if self._recent_digest(name) == digest:
                     return name
         return None
 
@@ -131,7 +143,11 @@ class Vault:
                 "dataset-changed",
                 f"no dataset of this zone has digest {digest[:12]} now; if its file changed, offer it again",
             )
-        return self._load(name, columns, self._columns.get(digest, {}))
+        try:
+            return self._load(name, columns, self._columns.get(digest, {}))
+        except Missing:
+            self._looked.pop(name, None)  # the next question reads the query anew
+            raise
 
     def rows_by_digest(self, digest: Digest) -> int | None:
         """Count the usable rows of the dataset of that digest; None if no dataset here has it now.
@@ -168,9 +184,9 @@ class Vault:
         settings = self.settings.datasets[name]
         if not settings.has_features:
             return _distinct(read_columns(settings, (), subject=True).column(SUBJECT)), 0
-        file = read_columns(settings)
-        test, subjects = _test_rows(file.column(LABEL), settings), file.column(SUBJECT)
-        return _distinct(subjects[~test]), _distinct(subjects[test])
+        file, held_back = read_training(settings, subject=True)
+        subjects = file.column(SUBJECT)
+        return _distinct(subjects[: file.rows - held_back]), _distinct(subjects[file.rows - held_back :])
 
     def settings_of(self, name: str) -> DatasetSettings:
         """What ``zone.toml`` says of a dataset.
@@ -184,6 +200,11 @@ class Vault:
         except KeyError:
             known = ", ".join(self.settings.datasets) or "none"
             raise Missing("dataset-unknown", f"this zone has no dataset {name!r}; zone.toml names: {known}") from None
+
+    def _recent_digest(self, dataset: str) -> Digest:
+        """Its digest; of a query, that of some minutes ago, for its rows are compared again whenever they are used."""
+        looked_s, digest = self._looked.get(dataset, (-math.inf, None))
+        return digest if digest and self.clock() - looked_s < QUERY_TRUST_S else self.digest(dataset)
 
     def _load(self, dataset: str, columns: Sequence[str], known: _Known) -> Data:
         settings = self.settings_of(dataset)
@@ -226,7 +247,7 @@ def _reading_as_json(settings: DatasetSettings) -> Json:
 
 def _load_text(settings: DatasetSettings) -> Data:
     documents = read_documents(Path(settings.path))
-    test = _test_rows(np.zeros(len(documents)), settings)
+    test = choose_test_rows(np.zeros(len(documents), np.int8), settings)
     train, held_back = np.flatnonzero(~test), np.flatnonzero(test)
     return Data(
         x=np.zeros((train.size, 0)),
@@ -239,82 +260,42 @@ def _load_text(settings: DatasetSettings) -> Data:
     )
 
 
-def _read(settings: DatasetSettings, columns: Sequence[str] | None, known: _Known) -> ColumnFile:
-    """Read, and see that a query gives what it gave when it was last looked at: it is read once for each.
+def _load_features(settings: DatasetSettings, known: _Known) -> Data:
+    file, held_back = read_training(settings)
+    _check_unchanged(settings, column_digests("features", file), known)
+    values = settings.images.values if settings.images else 0
+    names = tuple(f"p{place}" for place in range(values)) or tuple(feature.name for feature in settings.features)
+    return training_data(file, held_back, names)
+
+
+def _load_columns(settings: DatasetSettings, columns: Sequence[str], known: _Known) -> Data:
+    file = read_columns(settings, columns)
+    _check_unchanged(settings, column_digests("columns", file), known)
+    fields = settings.fields
+    return table_data(file, {name: fields[name].levels for name in columns if name in fields and fields[name].levels})
+
+
+def _check_unchanged(settings: DatasetSettings, found: Iterable[tuple[str, Json]], known: _Known) -> None:
+    """See that a query gives what it gave when its digest was taken, however long ago.
 
     Raises:
         Missing: the rows have changed in between.
 
     """
-    file = read_columns(settings, columns)
-    for name, digest in column_digests("features" if columns is None else "fields", file) if known else ():
-        if known.get(name, digest) != digest:
-            raise Missing("dataset-changed", f"{settings.title!r} has changed while it was read; offer it again")
-    return file
-
-
-def _load_features(settings: DatasetSettings, known: _Known) -> Data:
-    """Features and labels of training and held-back rows; each column is let go of as soon as it is copied."""
-    file = _read(settings, None, known)
-    labels = file.column(LABEL)
-    test = _test_rows(labels, settings)
-    if settings.images:
-        pixels = file.column(PIXELS)
-        x, test_x = pixels[~test] / 255, pixels[test] / 255
-        names = tuple(f"p{place}" for place in range(settings.images.values))
-    else:
-        names = tuple(feature.name for feature in settings.features)
-        held_back = int(np.count_nonzero(test))
-        x, test_x = np.empty((len(labels) - held_back, len(names))), np.empty((held_back, len(names)))
-        for place in range(len(names)):
-            column = file.column(str(place))
-            x[:, place], test_x[:, place] = column[~test], column[test]
-    return Data(x=x, y=labels[~test], test_x=test_x, test_y=labels[test], names=names)
-
-
-def _load_columns(settings: DatasetSettings, columns: Sequence[str], known: _Known) -> Data:
-    file = _read(settings, columns, known)
-    read = {name: file.column(name) for name in file.dtypes}
-    levels = {name: one.levels for name, one in settings.fields.items() if name in read and one.levels}
-    table = Table(
-        rows=file.rows,
-        numbers={name: column for name, column in read.items() if name not in levels},
-        categories={name: column for name, column in read.items() if name in levels},
-        levels=levels,
-    )
-    nothing, none = np.zeros((file.rows, 0)), np.zeros(0)
-    return ColumnData(x=nothing, y=none, test_x=nothing[:0], test_y=none, names=(), table=table, file=file)
+    if known and any(known.get(name) != digest for name, digest in found):
+        raise Missing("dataset-changed", f"{settings.title!r} has changed since it was looked at; offer it again")
 
 
 def _measure(settings: DatasetSettings) -> _Size:
     if settings.kind is DatasetKind.TEXT:
         return _Size(len(read_documents(Path(settings.path))), None)
-    columns = None if settings.has_features else tuple(settings.fields)
-    file = read_columns(settings, columns, subject=True)
+    if settings.has_features:
+        file = read_training(settings, subject=True).file
+    else:
+        file = read_columns(settings, tuple(settings.fields), subject=True)
     return _Size(file.rows, _distinct(file.column(SUBJECT)) if settings.subject else None)
 
 
 def _distinct(subjects: npt.NDArray[np.uint64]) -> int:
     """How many subjects there are; rows about nobody known count for none."""
     return int(np.count_nonzero(np.unique(subjects)))
-
-
-def _test_rows(labels: npt.NDArray[np.float64], settings: DatasetSettings) -> npt.NDArray[np.bool_]:
-    """Pick the rows to hold back: of each label, the first share in an order drawn by hashing.
-
-    A hash of seed and row number orders the rows, for it gives the same order in
-    every version of every library, which a random generator does not promise.
-    """
-    test = np.zeros(len(labels), dtype=np.bool_)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        order = np.argsort(
-            np.fromiter((_rank(settings, row) for row in rows.tolist()), np.uint64, rows.size), kind="stable"
-        )
-        test[rows[order[: int(rows.size * settings.test_share)]]] = True
-    return test
-
-
-def _rank(settings: DatasetSettings, row: int) -> int:
-    """Eight bytes of the hash, of which ten million rows have no two alike."""
-    return int.from_bytes(hashlib.sha256(f"{settings.split_seed}/{row}".encode()).digest()[:8])

@@ -139,15 +139,11 @@ class Worker:
         return {}, [write_model(self._program.initial())]
 
     def _rows(self, message: Message, parts: Parts) -> Answer:
-        if message["columns"]:
-            # Columns that lie in a file in memory since they were read; the agent made no copy of them.
-            told = message["columns"].items()
-            arrays: Model = {name: np.frombuffer(part, dtype) for (name, dtype), part in zip(told, parts, strict=True)}
-            nothing, none = np.zeros((message["rows"], 0)), np.zeros(0)
-            values: dict[str, Any] = {"x": nothing, "y": none, "test_x": nothing[:0], "test_y": none}
-        else:
-            arrays = read_model(parts[0])
-            values = {name: array for name, array in arrays.items() if "/" not in name}
+        columns = message["columns"]
+        arrays = _columns(columns, parts) if columns else read_model(parts[0])
+        values: dict[str, Any] = {name: array for name, array in arrays.items() if "/" not in name}
+        if columns:
+            values = _apart(values, message["trained"]) if values else _nothing(message["rows"])
         table = table_of(message["rows"], message["levels"], arrays)
         self._data = Data(**values, names=tuple(message["names"]), table=table)
         return {}, []
@@ -182,6 +178,24 @@ class Worker:
         assert isinstance(self._program, Scored), "a recipe that gives probabilities said so when it was opened"
         found = np.asarray(self._program.scores(_model(parts[0]), read_model(parts[1])["x"]), np.float64)
         return {}, [write_model({"scores": found})]
+
+
+def _columns(dtypes: Mapping[str, str], parts: Parts) -> Model:
+    """Columns that lie in a file in memory since they were read; the agent made no copy of them."""
+    kinds = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+    flat = {name: np.frombuffer(part, kinds[name].base) for name, part in zip(kinds, parts, strict=True)}
+    return {name: array.reshape(-1, *kinds[name].shape) for name, array in flat.items()}
+
+
+def _apart(values: Model, trained: int) -> dict[str, Any]:
+    """Training rows, and after them those held back."""
+    x, y = values["x"], values["y"]
+    return {"x": x[:trained], "y": y[:trained], "test_x": x[trained:], "test_y": y[trained:]}
+
+
+def _nothing(rows: int) -> dict[str, Any]:
+    """Rows without features, beside a table."""
+    return {"x": np.zeros((rows, 0)), "y": np.zeros(0), "test_x": np.zeros((0, 0)), "test_y": np.zeros(0)}
 
 
 def _stretches(vector: Vector) -> Iterator[memoryview]:

@@ -179,6 +179,7 @@ def test_a_field_that_no_cell_could_be_read_as_is_refused(settings, message):
     ("old", "new", "message"),
     [
         ('path = "heart.csv"\n', "", "a dataset needs path"),
+        ("heart.csv", "heart\\u0000.csv", "without the character"),
         ('path = "heart.csv"\n', 'path = "heart.csv"\nquery = "select 1"\n', "query is for databases"),
         ('path = "heart.csv"\n', 'path = "heart.duckdb"\n', "a database needs query"),
         ('path = "heart.csv"\n', 'query = "select 1"\nformat = "postgres"\n', "needs service"),

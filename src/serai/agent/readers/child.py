@@ -6,21 +6,19 @@ Started by an agent as ``python -I -m serai.agent.readers.child``; see
 
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
 from serai.agent.datasets import DatasetKind, DatasetSettings, Format
-from serai.agent.readers.cells import Batch
 from serai.agent.readers.column_file import ColumnFile
-from serai.agent.readers.reading import Reading, read_parts, reading_of
+from serai.agent.readers.reading import reading_of
+from serai.agent.readers.split import Open, fill
 from serai.errors import Malformed, Misconfigured, SeraiError
 from serai.kernel.records import from_json
 from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.frames import Message, receive_call, send_frame
 
 MAX_ERROR_CHARS: Final = 600
-
-Open: TypeAlias = Callable[[Sequence[str]], Iterator[Batch]]
 
 
 def main() -> None:
@@ -40,23 +38,20 @@ def _answer(message: Message, outbox: int, bounds: Sequence[int]) -> Message:
         read = _reader(settings)
         if settings.stored_as is not Format.POSTGRES:  # which is reached through a socket
             confine(Bounds(memory_bytes=bounds[0], data_bytes=bounds[1], file_bytes=bounds[2]))
-        return {"rows": _fill(outbox, reading_of(settings, message["columns"], subject=message["subject"]), read)}
+        reading = reading_of(settings, message["columns"], subject=message["subject"])
+        file = ColumnFile(reading.dtypes, outbox)
+        held_back = fill(file, read, reading, settings)
     except SeraiError as error:
         return {"refused": {"family": error.family, "code": error.code, "text": error.message[:MAX_ERROR_CHARS]}}
     except MemoryError as error:
         return {"error": {"kind": "MemoryError", "text": str(error)[:MAX_ERROR_CHARS]}}
     except BaseException as error:  # noqa: BLE001  # whatever a library raises about foreign bytes is an answer
         first = (str(error).splitlines() or [""])[0][:MAX_ERROR_CHARS]
-        text = f"{message['settings'].get('path')} cannot be read: {type(error).__name__}: {first}"
+        told = message["settings"]
+        text = f"{told.get('path') or told.get('service')} cannot be read: {type(error).__name__}: {first}"
         return {"refused": {"family": Malformed.family, "code": "dataset-reader", "text": text}}
-
-
-def _fill(outbox: int, reading: Reading, read: Open) -> int:
-    """Read into the agent's file; how many rows there are."""
-    file = ColumnFile(reading.dtypes, outbox)
-    for arrays in read_parts(read(reading.columns), reading):
-        file.append(arrays)
-    return file.rows
+    else:
+        return {"rows": file.rows, "held_back": held_back}
 
 
 def _reader(settings: DatasetSettings) -> Open:
@@ -70,20 +65,20 @@ def _reader(settings: DatasetSettings) -> Open:
         if settings.kind is DatasetKind.IMAGES:
             from serai.agent.readers.images import read_images  # noqa: PLC0415  # an extra
 
-            return lambda _: read_images(settings)
+            return lambda reading: read_images(settings, with_pixels=reading.has_pixels)
         match settings.stored_as:
             case Format.PARQUET | Format.ARROW:
                 from serai.agent.readers.arrow_files import read_arrow  # noqa: PLC0415  # an extra
 
-                return lambda columns: read_arrow(settings, columns)
+                return lambda reading: read_arrow(settings, reading.columns)
             case Format.DUCKDB:
                 from serai.agent.readers.duckdb_file import read_duckdb  # noqa: PLC0415  # an extra
 
-                return lambda columns: read_duckdb(settings, columns)
+                return lambda reading: read_duckdb(settings, reading.columns)
             case Format.POSTGRES:
                 from serai.agent.readers.postgres import read_postgres  # noqa: PLC0415  # an extra
 
-                return lambda columns: read_postgres(settings, columns)
+                return lambda reading: read_postgres(settings, reading.columns)
             case Format.CSV:
                 raise AssertionError("CSV is read in the agent")
     except ImportError as error:

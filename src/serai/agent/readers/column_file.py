@@ -16,6 +16,7 @@ import numpy.typing as npt
 from serai.errors import Malformed
 from serai.recipes.frames import make_file, map_stretch, seal
 from serai.training.methods import Data
+from serai.training.tables import Table
 
 STRIDE: Final = 1 << 31  # bytes from one column's start to the next: 2^28 values of 8 bytes
 
@@ -47,19 +48,27 @@ class ColumnFile:
             Malformed: a column becomes longer than its stretch.
 
         """
-        rows = self.rows + len(arrays[0])
+        self.write(arrays, self.rows)
+        self.rows += len(arrays[0])
+
+    def write(self, arrays: Sequence[npt.NDArray[Any]], row: int) -> None:
+        """Write rows from some row on; how many there are in all is for the caller to say.
+
+        Raises:
+            Malformed: a column becomes longer than its stretch.
+
+        """
         for place, (array, name) in enumerate(zip(arrays, self.dtypes.values(), strict=True)):
             dtype = np.dtype(name)
-            if rows * dtype.itemsize > STRIDE:
+            if (row + len(array)) * dtype.itemsize > STRIDE:
                 raise Malformed(
-                    "dataset-too-large", f"more than {STRIDE} bytes in one column, in row {rows}; read a part of it"
+                    "dataset-too-large", f"more than {STRIDE} bytes in one column, in row {row}; read a part of it"
                 )
             view = memoryview(np.ascontiguousarray(array, dtype.base).reshape(-1).view(np.uint8).data)
-            at = place * STRIDE + self.rows * dtype.itemsize
+            at = place * STRIDE + row * dtype.itemsize
             while view:
                 count = os.pwrite(self.fd, view, at)
                 view, at = view[count:], at + count
-        self.rows = rows
 
     def finish(self) -> None:
         """Let nobody change it any more.
@@ -71,11 +80,11 @@ class ColumnFile:
         seal(self.fd)
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A column, ``(rows,)``, read-only."""
+        """A column, ``(rows,)`` or of rows; what is written to it stays this array's own."""
         place, dtype = list(self.dtypes).index(name), np.dtype(self.dtypes[name])
         if not self.rows:
             return np.zeros((0, *dtype.shape), dtype.base)
-        stretch = map_stretch(self.fd, place * STRIDE, self.rows * dtype.itemsize)
+        stretch = map_stretch(self.fd, place * STRIDE, self.rows * dtype.itemsize, writable=True)
         return np.frombuffer(stretch, dtype.base).reshape(self.rows, *dtype.shape)
 
     def sizes(self) -> list[int]:
@@ -85,11 +94,56 @@ class ColumnFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnData(Data):
-    """Rows whose columns lie in one file in memory, which a worker can map as well as this process.
+    """Rows that lie in one file in memory, which a worker can map as well as this process.
 
     Attributes:
-        file: the file; its columns are those of ``table``.
+        file: the file. Its columns are those of ``table``; or features and label, training rows first.
+        of: the arrays that were made of the file; of any others it says nothing.
 
     """
 
     file: ColumnFile
+    of: tuple[object, ...]
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether the rows are still those of the file."""
+        mine = (self.x, self.y, self.test_x, self.test_y, self.table)
+        return all(one is other for one, other in zip(mine, self.of, strict=True))
+
+
+def training_data(file: ColumnFile, held_back: int, names: tuple[str, ...]) -> ColumnData:
+    """Rows to train on, out of a file of features and labels.
+
+    Args:
+        file: its first column has features, its second labels.
+        held_back: how many rows, the last ones, are for evaluation.
+        names: of the features.
+
+    """
+    x, y = map(file.column, file.dtypes)
+    cut, table = file.rows - held_back, Table()
+    parts = (x[:cut], y[:cut], x[cut:], y[cut:], table)
+    return ColumnData(
+        x=parts[0], y=parts[1], test_x=parts[2], test_y=parts[3], names=names, table=table, file=file, of=parts
+    )
+
+
+def table_data(file: ColumnFile, levels: Mapping[str, tuple[str, ...]]) -> ColumnData:
+    """Columns of all rows, out of a file of them.
+
+    Args:
+        file: the columns.
+        levels: of those that are categories.
+
+    """
+    read = {name: file.column(name) for name in file.dtypes}
+    table = Table(
+        rows=file.rows,
+        numbers={name: column for name, column in read.items() if name not in levels},
+        categories={name: column for name, column in read.items() if name in levels},
+        levels=levels,
+    )
+    nothing, none = np.zeros((file.rows, 0)), np.zeros(0)
+    parts = (nothing, none, nothing[:0], none, table)
+    return ColumnData(x=nothing, y=none, test_x=parts[2], test_y=none, names=(), table=table, file=file, of=parts)

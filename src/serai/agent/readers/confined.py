@@ -11,6 +11,7 @@ whatever a crafted file makes of the child, it can at most lie about that file.
 PostgreSQL needs the network, so its child has limits and no fence.
 """
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -22,37 +23,39 @@ import numpy.typing as npt
 
 from serai.agent.datasets import DatasetKind, DatasetSettings, Format
 from serai.agent.readers.column_file import STRIDE, ColumnFile
-from serai.agent.readers.reading import MAX_ROWS, Category, Flag, Part, Reading, reading_of
+from serai.agent.readers.reading import MAX_ROWS, Category, Features, Flag, Number, Part, Pixels, Reading, reading_of
 from serai.agent.sandbox import READER, Call, Fence, Worker, clean, find_fence
 from serai.agent.settings import Limits
-from serai.errors import Malformed, Misconfigured, Refused, SeraiError
+from serai.errors import Malformed, Misconfigured, Missing, Refused, SeraiError
 from serai.kernel.records import to_json
 
 LIMITS: Final = Limits(memory_mb=1024, call_s=3600, scratch_mb=64)
 _CODE: Final = re.compile(r"[a-z-]{1,40}")
 _PIECE: Final = 1 << 20  # rows checked at a time
-_FAMILIES: Final[dict[str, type[SeraiError]]] = {kind.family: kind for kind in (Malformed, Misconfigured, Refused)}
+_FAMILIES: Final[dict[str, type[SeraiError]]] = {
+    kind.family: kind for kind in (Malformed, Misconfigured, Missing, Refused)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a child is to read; see ``sources.read_columns``."""
+    """What a child is to read; see ``reading.reading_of``."""
 
     settings: DatasetSettings
     columns: tuple[str, ...] | None
     subject: bool
 
 
-def read_confined(wish: Wish) -> ColumnFile:
-    """Read columns in a child process.
+def read_confined(wish: Wish) -> tuple[ColumnFile, int]:
+    """Read columns in a child process; the file, and how many of its rows, the last ones, are held back.
 
     Raises:
-        Refused, Misconfigured, Malformed: as ``sources.read_columns``; also where the child died or took too long.
+        Refused, Misconfigured, Missing, Malformed: as the reader; also where the child died or took too long.
 
     """
     settings = wish.settings
     where = settings.path or f"service {settings.service!r}"
-    if settings.path and not Path(settings.path).exists():
+    if settings.path and not os.path.exists(settings.path):  # noqa: PTH110  # also where nobody may look
         raise Misconfigured("dataset-file-missing", f"expected data at {where}; correct the dataset's path")
     reading = reading_of(settings, wish.columns, subject=wish.subject)
     message = {
@@ -70,12 +73,12 @@ def read_confined(wish: Wish) -> ColumnFile:
         worker.close()
     if isinstance(refused := answer.message.get("refused"), dict):
         raise _refused(refused)
-    rows = answer.message.get("rows")
-    if type(rows) is not int or not 0 <= rows <= MAX_ROWS:
+    rows, held_back = (answer.message.get(name) for name in ("rows", "held_back"))
+    if type(rows) is not int or type(held_back) is not int or not 0 <= held_back <= rows <= MAX_ROWS:
         raise Malformed("dataset-reader", f"{where}: its reader answers {str(rows)[:40]!r} for a number of rows")
     file = ColumnFile(reading.dtypes, answer.outbox.duplicate(), rows)
     _check(file, reading, where)
-    return file
+    return file, held_back
 
 
 def _fence(settings: DatasetSettings) -> Fence:
@@ -126,4 +129,6 @@ def _is_possible(values: npt.NDArray[Any], part: Part) -> bool:
         return bool(values.min() >= -1 and values.max() < len(part.levels))
     if isinstance(part, Flag):
         return bool(((values == 0) | (values == 1)).all())
-    return values.dtype != np.float64 or not np.isinf(values).any()
+    if isinstance(part, Features | Pixels):
+        return bool(np.isfinite(values).all())
+    return not (isinstance(part, Number) and np.isinf(values).any())

@@ -20,8 +20,8 @@ _FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
 _MODES: Final = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 
 
-def read_images(settings: DatasetSettings) -> Iterator[Batch]:
-    """Yield pixels and folder of every image, in the order of folders and names.
+def read_images(settings: DatasetSettings, *, with_pixels: bool) -> Iterator[Batch]:
+    """Yield folder, and pixels if they are wanted, of every image, in the order of folders and names.
 
     Raises:
         Misconfigured: there is no such folder.
@@ -38,7 +38,7 @@ def read_images(settings: DatasetSettings) -> Iterator[Batch]:
     most = max(1, _BATCH_BYTES // settings.images.values)
     for start in range(0, len(files), most):
         some = files[start : start + most]
-        pixels = np.stack([_read(path, settings.images) for path in some])
+        pixels = np.stack([_read(path, settings.images) for path in some]) if with_pixels else None
         labels = TextCells([path.parent.name.strip() for path in some])
         yield Batch(len(some), {IMAGE_FOLDER: labels}, lambda row, some=some: str(some[row]), pixels)  # type: ignore[misc]
 

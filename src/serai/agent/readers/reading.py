@@ -1,7 +1,7 @@
 """What becomes of a source's columns: numbers, places among levels, 0 or 1, subjects; row by row, or none of a row."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -14,9 +14,9 @@ from serai.errors import Malformed, Refused
 MAX_ROWS: Final = 1 << 28  # a column's stretch of a file in memory is 2 GiB
 MAX_CELLS: Final = 1 << 28  # 2 GiB of float64
 
-LABEL: Final = "\0label"  # no column that anybody names has such a name
+FEATURES: Final = "\0features"  # no column that anybody names has such a name
+LABEL: Final = "\0label"
 SUBJECT: Final = "\0subject"
-PIXELS: Final = "\0pixels"
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -56,13 +56,21 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What a model is trained on, side by side: one number a feature, ``(features,) float64`` in each row."""
+
+    parts: tuple[Number | Flag, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pixels:
-    """An image, ``(values,) uint8``."""
+    """An image as features: each channel of each pixel from 0 to 1, ``(values,) float64``."""
 
     values: int
 
 
-Part: TypeAlias = Number | Category | Flag | Subject | Pixels
+Cell: TypeAlias = Number | Category | Flag | Subject
+Part: TypeAlias = Cell | Features | Pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,26 +96,22 @@ class Reading:
     def columns(self) -> tuple[str, ...]:
         """The source's columns that this needs, each once."""
         filtered = [self.rows.column] if self.rows else []
-        read = [part.column for part in self.parts.values() if not isinstance(part, Pixels)]
+        read = (cell.column for part in self.parts.values() for cell in _cells_of(part))
         return tuple(dict.fromkeys([*read, *self.complete, *filtered]))
 
     @property
     def dtypes(self) -> dict[str, str]:
         """What each part is made of, as numpy writes it."""
-        return {name: dtype_of(part) for name, part in self.parts.items()}
+        return {name: _dtype(part) for name, part in self.parts.items()}
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether images are to be opened."""
+        return any(isinstance(part, Pixels) for part in self.parts.values())
 
-def dtype_of(part: Part) -> str:
-    """The type of a part's values."""
-    match part:
-        case Number() | Flag():
-            return "<f8"
-        case Category():
-            return "<i2"
-        case Subject():
-            return "<u8"
-        case Pixels():
-            return f"({part.values},)u1"
+    def only(self, name: str) -> "Reading":
+        """The same rows, and of what is made of them one part."""
+        return replace(self, parts={name: self.parts[name]})
 
 
 def reading_of(settings: DatasetSettings, columns: Sequence[str] | None, *, subject: bool) -> Reading:
@@ -115,38 +119,23 @@ def reading_of(settings: DatasetSettings, columns: Sequence[str] | None, *, subj
 
     Args:
         settings: the dataset's.
-        columns: which columns of all rows; None for features by their place, pixels and the label, of complete rows.
-        subject: with ``columns``, whether the hashes of subjects are wanted too.
+        columns: which columns of all rows; None for features and label, of complete rows.
+        subject: whether the hashes of subjects are wanted too.
 
     Raises:
         Refused: the dataset has no such column.
 
     """
-    return _training_reading(settings) if columns is None else _table_reading(settings, columns, subject=subject)
-
-
-def _training_reading(settings: DatasetSettings) -> Reading:
-    """Features and label, and the subject where a column tells; complete rows only."""
-    assert settings.label is not None, "a dataset to train on has a label"
-    parts: dict[str, Part] = {str(number): _of_feature(one) for number, one in enumerate(settings.features)}
-    parts[LABEL] = _of_label(settings.label)
-    if settings.images:
-        parts[PIXELS] = Pixels(settings.images.values)
-    return _reading(settings, {**parts, **_of_subject(settings)}, complete=True)
-
-
-def _table_reading(settings: DatasetSettings, columns: Sequence[str], *, subject: bool) -> Reading:
-    """Named columns: fields, where the dataset has any, else features by name and the label."""
-    found: dict[str, Part] = {name: _of_field(name, one) for name, one in settings.fields.items()}
-    if not found:
-        found = {feature.name: _of_feature(feature) for feature in settings.features}
-        if settings.label is not None:
-            found.setdefault(settings.label.column, _of_label(settings.label))
-    if lacking := [name for name in columns if name not in found]:
-        known = ", ".join(sorted(found)[:40]) or "none"
-        raise Refused("column", f"the dataset has no column {lacking[0]!r}; it has {known}")
-    parts = {name: found[name] for name in columns} | (_of_subject(settings) if subject else {})
-    return _reading(settings, parts, complete=not settings.fields)
+    parts = _training_parts(settings) if columns is None else _table_parts(settings, columns)
+    if subject and settings.subject:
+        parts[SUBJECT] = Subject(settings.subject)
+    return Reading(
+        parts=parts,
+        rows=settings.rows,
+        complete=settings.used_columns if columns is None or not settings.fields else (),
+        drop=settings.missing is MissingPolicy.DROP,
+        marks=frozenset([*settings.missing_marks, None]),
+    )
 
 
 def read_parts(batches: Iterable[Batch], reading: Reading) -> Iterator[list[Array]]:
@@ -163,7 +152,7 @@ def read_parts(batches: Iterable[Batch], reading: Reading) -> Iterator[list[Arra
         if kept.rows:
             arrays = _converted(kept, reading)
             rows += kept.rows
-            if rows > MAX_ROWS or rows * len(reading.parts) > MAX_CELLS:
+            if rows > MAX_ROWS or sum(array.size for array in arrays) // kept.rows * rows > MAX_CELLS:
                 raise Malformed(
                     "dataset-too-large",
                     f"{kept.place(kept.rows - 1)}: more than {MAX_CELLS} cells; read a part of it, or fewer columns",
@@ -171,33 +160,41 @@ def read_parts(batches: Iterable[Batch], reading: Reading) -> Iterator[list[Arra
             yield arrays
 
 
-def _reading(settings: DatasetSettings, parts: Mapping[str, Part], *, complete: bool) -> Reading:
-    return Reading(
-        parts=parts,
-        rows=settings.rows,
-        complete=settings.used_columns if complete else (),
-        drop=settings.missing is MissingPolicy.DROP,
-        marks=frozenset([*settings.missing_marks, None]),
-    )
+def _training_parts(settings: DatasetSettings) -> dict[str, Part]:
+    assert settings.label is not None, "a dataset to train on has a label"
+    features = Features(tuple(map(_of_feature, settings.features)))
+    return {
+        FEATURES: Pixels(settings.images.values) if settings.images else features,
+        LABEL: _of_label(settings.label),
+    }
 
 
-def _of_feature(feature: Feature) -> Part:
+def _table_parts(settings: DatasetSettings, columns: Sequence[str]) -> dict[str, Part]:
+    """Named columns: fields, where the dataset has any, else features by name and the label."""
+    found: dict[str, Part] = {name: _of_field(name, one) for name, one in settings.fields.items()}
+    if not found:
+        found = {feature.name: _of_feature(feature) for feature in settings.features}
+        if settings.label is not None:
+            found.setdefault(settings.label.column, _of_label(settings.label))
+    if lacking := [name for name in columns if name not in found]:
+        known = ", ".join(sorted(found)[:40]) or "none"
+        raise Refused("column", f"the dataset has no column {lacking[0]!r}; it has {known}")
+    return {name: found[name] for name in columns}
+
+
+def _of_feature(feature: Feature) -> Number | Flag:
     return Number(feature.column) if feature.equals is None else Flag(feature.column, feature.equals)
 
 
-def _of_label(label: Label) -> Part:
+def _of_label(label: Label) -> Flag:
     return Flag(label.column, label.equals or "", label.above)
 
 
-def _of_field(name: str, one: Field) -> Part:
+def _of_field(name: str, one: Field) -> Number | Category:
     column = one.column or name
     if one.kind is FieldKind.NUMBER:
         return Number(column, float(one.factor), float(one.offset))
     return Category(column, one.places, one.levels)
-
-
-def _of_subject(settings: DatasetSettings) -> dict[str, Part]:
-    return {SUBJECT: Subject(settings.subject)} if settings.subject else {}
 
 
 def _belonging(batch: Batch, reading: Reading) -> Batch:
@@ -215,26 +212,62 @@ def _converted(batch: Batch, reading: Reading) -> list[Array]:
     """A batch's parts; of all that is wrong in it, what stands first is named."""
     wrong: list[tuple[int, int, Malformed]] = []
     if not reading.drop:
-        for number, name in enumerate(reading.complete, -len(reading.complete)):
+        for name in reading.complete:
             lacking = np.flatnonzero(batch.columns[name].lacking(reading.marks))
             if lacking.size:
-                wrong.append((int(lacking[0]), number, _missing(batch, int(lacking[0]), name)))
+                wrong.append((int(lacking[0]), len(wrong), _missing(batch, int(lacking[0]), name)))
     arrays: list[Array] = []
-    for number, part in enumerate(reading.parts.values()):
-        array, row = _made(batch, part, reading.marks)
-        arrays.append(array)
-        if row is not None:
-            wrong.append((row, number, _no_value(batch, row, part)))
+    for part in reading.parts.values():
+        made = [_made(batch, cell, reading.marks) for cell in _cells_of(part)]
+        for cell, (_, row) in zip(_cells_of(part), made, strict=True):
+            if row is not None:
+                wrong.append((row, len(wrong), _no_value(batch, row, cell)))
+        if not wrong:
+            arrays.append(_joined(batch, part, [array for array, _ in made]))
     if wrong:
         raise min(wrong, key=lambda found: found[:2])[2]
     return arrays
 
 
-def _made(batch: Batch, part: Part, marks: Marks) -> tuple[Array, int | None]:
+def _cells_of(part: Part) -> tuple[Cell, ...]:
+    """The columns of cells that a part is made of."""
+    match part:
+        case Features():
+            return part.parts
+        case Pixels():
+            return ()
+        case _:
+            return (part,)
+
+
+def _joined(batch: Batch, part: Part, columns: list[Array]) -> Array:
+    """A part, out of its columns or of images."""
+    match part:
+        case Features():
+            return np.column_stack(columns)
+        case Pixels():
+            assert batch.pixels is not None, "images have pixels"
+            return batch.pixels / 255
+        case _:
+            return columns[0]
+
+
+def _dtype(part: Part) -> str:
+    match part:
+        case Number() | Flag():
+            return "<f8"
+        case Category():
+            return "<i2"
+        case Subject():
+            return "<u8"
+        case Features():
+            return f"({len(part.parts)},)<f8"
+        case Pixels():
+            return f"({part.values},)<f8"
+
+
+def _made(batch: Batch, part: Cell, marks: Marks) -> tuple[Array, int | None]:
     """An array, and the first row whose cell cannot be read as its part."""
-    if isinstance(part, Pixels):
-        assert batch.pixels is not None, "images have pixels"
-        return batch.pixels, None
     cells = batch.columns[part.column]
     match part:
         case Number():
@@ -269,8 +302,7 @@ def _missing(batch: Batch, row: int, column: str) -> Malformed:
     )
 
 
-def _no_value(batch: Batch, row: int, part: Part) -> Malformed:
-    assert not isinstance(part, Pixels), "an image that cannot be read was refused by its reader"
+def _no_value(batch: Batch, row: int, part: Cell) -> Malformed:
     where, shown = f"{batch.place(row)}, column {part.column!r}", batch.columns[part.column].shown(row)
     if isinstance(part, Category):
         levels = ", ".join(part.levels[:20])

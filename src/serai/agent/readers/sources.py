@@ -8,28 +8,35 @@ a library that is written in C++ is read by a process of its own (see
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from serai.agent.datasets import DatasetKind, DatasetSettings, Format
 from serai.agent.readers.column_file import ColumnFile
 from serai.agent.readers.confined import Wish, read_confined
 from serai.agent.readers.csv_file import read_csv
 from serai.agent.readers.files import digest_file, list_files
-from serai.agent.readers.reading import read_parts, reading_of
+from serai.agent.readers.reading import reading_of
+from serai.agent.readers.split import fill
 from serai.errors import Malformed
 from serai.kernel.canonical import Json, canonical
 from serai.kernel.collector import collector_paused
 from serai.kernel.ids import Digest, digest_of
 
 
-def read_columns(
-    settings: DatasetSettings, columns: Sequence[str] | None = None, *, subject: bool = False
-) -> ColumnFile:
-    """Read a table or images.
+class Rows(NamedTuple):
+    """What was read, and how many of the rows, the last ones, are held back for evaluation."""
+
+    file: ColumnFile
+    held_back: int
+
+
+def read_columns(settings: DatasetSettings, columns: Sequence[str], *, subject: bool = False) -> ColumnFile:
+    """Read columns of all rows of a table or of images.
 
     Args:
         settings: the dataset's.
-        columns: which columns of all rows; None for features, pixels and the label, of complete rows.
-        subject: with ``columns``, whether the hashes of subjects are wanted too; features have them anyway.
+        columns: which.
+        subject: whether the hashes of subjects are wanted too.
 
     Raises:
         Refused: the dataset has no such column.
@@ -37,15 +44,28 @@ def read_columns(
         Malformed: a cell, row or line is not what it should be, or no row can be used.
 
     """
+    return _read(settings, tuple(columns), subject=subject).file
+
+
+def read_training(settings: DatasetSettings, *, subject: bool = False) -> Rows:
+    """Read features and label of complete rows, those to train on first.
+
+    Raises:
+        Missing: the source has changed while it was read.
+        Misconfigured, Malformed: as ``read_columns``.
+
+    """
+    return _read(settings, None, subject=subject)
+
+
+def _read(settings: DatasetSettings, columns: tuple[str, ...] | None, *, subject: bool) -> Rows:
     reading = reading_of(settings, columns, subject=subject)
-    if _is_csv(settings):
+    if settings.kind is DatasetKind.TABLE and settings.stored_as is Format.CSV:
         file = ColumnFile(reading.dtypes)
         with collector_paused():
-            for arrays in read_parts(read_csv(Path(settings.path), reading.columns), reading):
-                file.append(arrays)
+            held_back = fill(file, lambda some: read_csv(Path(settings.path), some.columns), reading, settings)
     else:
-        wanted = None if columns is None else tuple(columns)
-        file = read_confined(Wish(settings=settings, columns=wanted, subject=subject))
+        file, held_back = read_confined(Wish(settings=settings, columns=columns, subject=subject))
     file.finish()
     if not file.rows:
         which = f" with {settings.rows.column} = {settings.rows.equals!r}" if settings.rows else ""
@@ -53,7 +73,7 @@ def read_columns(
             "dataset-empty",
             f"{settings.path or settings.service} has no usable row{which}; check rows, missing and the source",
         )
-    return file
+    return Rows(file, held_back)
 
 
 def source_digest(settings: DatasetSettings) -> Digest | dict[str, Json]:
@@ -76,7 +96,7 @@ def column_digests(what: str, file: ColumnFile) -> Iterator[tuple[str, Json]]:
     """The digest of each column that was read, by the name under which ``source_digest`` has it.
 
     Args:
-        what: ``features`` or ``fields``.
+        what: ``features`` or ``columns``.
         file: the columns.
 
     """
@@ -84,13 +104,8 @@ def column_digests(what: str, file: ColumnFile) -> Iterator[tuple[str, Json]]:
         yield f"{what}/{name}", hashlib.sha256(file.column(name).data).hexdigest()
 
 
-def _is_csv(settings: DatasetSettings) -> bool:
-    return settings.kind is DatasetKind.TABLE and settings.stored_as is Format.CSV
-
-
 def _row_digests(settings: DatasetSettings) -> Iterator[tuple[str, Json]]:
     """Of everything that a database's query gives and any run could use, column by column."""
     if settings.has_features:
-        yield from column_digests("features", read_columns(settings))
-    if settings.fields:
-        yield from column_digests("fields", read_columns(settings, tuple(settings.fields), subject=True))
+        yield from column_digests("features", read_training(settings, subject=True).file)
+    yield from column_digests("columns", read_columns(settings, settings.table_columns, subject=True))
