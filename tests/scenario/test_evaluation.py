@@ -239,7 +239,7 @@ def test_an_evaluation_that_would_train_is_no_evaluation(make):
     ):
         with pytest.raises(Refused, match=words) as refused:
             bloc.say("bern", bent)
-        assert refused.value.article == "training 9"
+        assert refused.value.article == "training 10"
 
 
 def test_a_model_that_somebody_brought_needs_a_program_to_be_named(make):

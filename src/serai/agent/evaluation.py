@@ -46,14 +46,14 @@ def say_evaluations(active: Active, view: View) -> None:
     asked = quality_terms(active.zone, active.run, view) if is_model else ()
     names = {term.name for policy in asked for term in policy.terms}
     own = [policy for policy in asked if policy.source != agreement_source(plan.agreement)]
-    teller = _Teller(active, view)
+    teller = _Teller(active, view, judged)
     if not own:  # the joint model first: it is seen how it does, even where the other is long in coming
-        teller.say_joint(judged)
+        teller.say_joint()
     if "no_member_worse" in names:
         teller.say_alone()
     if own:
         teller.judge(own)
-        teller.say_joint(judged)
+        teller.say_joint()
 
 
 def _is_told(active: Active, view: View, judged: Digest) -> bool:
@@ -76,16 +76,17 @@ def _own_topic(run: Digest) -> str:
 class _Teller:
     """Counts, and says. What was counted stays with the run: a term that does not hold is met again in each view."""
 
-    def __init__(self, active: Active, view: View) -> None:
+    def __init__(self, active: Active, view: View, judged: Digest) -> None:
         self._active = active
         self._view = view
+        self._judged = judged
         self._cohort = least_cohort(active.zone, active.run, view)
 
-    def say_joint(self, judged: Digest) -> None:
+    def say_joint(self) -> None:
         """Say how the model does."""
         active = self._active
-        if not has_evaluated(self._view.state.analytics, active.run.id, judged, active.zone.member):
-            self._say(f"evaluation {active.run.id}", judged, self._count_joint())
+        if not has_evaluated(self._view.state.analytics, active.run.id, self._judged, active.zone.member):
+            self._say(f"evaluation {active.run.id}", self._judged, self._count_joint())
 
     def say_alone(self) -> None:
         """Say how this zone's own model does."""
@@ -119,7 +120,7 @@ class _Teller:
 
     def _count_joint(self) -> dict[str, int]:
         active = self._active
-        return self._count(active.model, active.digest, is_attacked=active.run.plan.action is Action.TRAIN)
+        return self._count(active.model, self._judged, is_attacked=active.run.plan.action is Action.TRAIN)
 
     def _count_alone(self) -> tuple[Digest, dict[str, int]]:
         model, digest = train_alone(self._active, self._view)
