@@ -7,14 +7,16 @@ the log cannot know; so the zone judges, and keeps back its word on the joint mo
 where a term does not hold. Without every participant's word nothing is released.
 """
 
+import logging
 from collections.abc import Mapping
 from math import ceil, floor
 
 from serai.agent.active import Active
 from serai.agent.alone import train_alone
-from serai.agent.gate import least_cohort, let_counts_out, let_work, quality_terms
+from serai.agent.gate import least_cohort, let_counts_out, let_work, passage_of, quality_terms, subjects_behind
 from serai.agent.measuring import attack, measure
 from serai.agent.mirror import View
+from serai.agent.uses import Account
 from serai.analytics.comparison import gains_of
 from serai.analytics.membership import exposure_of
 from serai.analytics.state import has_evaluated
@@ -28,6 +30,7 @@ from serai.zones.facts import Change, Output, release_facts
 from serai.zones.policy import Policy, agreement_source, judge_policies
 
 _MILLION = 10**6
+_log = logging.getLogger(__name__)
 
 
 def say_evaluations(active: Active, view: View) -> None:
@@ -80,12 +83,17 @@ class _Teller:
         self._active = active
         self._view = view
         self._judged = judged
+        self._passage = passage_of(active.zone, active.run, view)
         self._cohort = least_cohort(active.zone, active.run, view)
 
     def say_joint(self) -> None:
         """Say how the model does."""
         active = self._active
-        if not has_evaluated(self._view.state.analytics, active.run.id, self._judged, active.zone.member):
+        if self._passage.has_rejected_counts(self._judged):
+            _log.warning(
+                "run %s ends without this zone's evaluation, which its steward has rejected", active.run.id[:12]
+            )
+        elif not has_evaluated(self._view.state.analytics, active.run.id, self._judged, active.zone.member):
             self._say(f"evaluation {active.run.id}", self._judged, self._count_joint())
 
     def say_alone(self) -> None:
@@ -128,6 +136,8 @@ class _Teller:
 
     def _count(self, model: Model, digest: Digest, *, is_attacked: bool = False) -> dict[str, int]:
         active, key = self._active, (digest, self._cohort)
+        if (looked_at := self._passage.find_counts(digest)) is not None:
+            return dict(looked_at)
         if key not in active.measured:
             let_work(active.zone, active.run, self._view, active.prepared)
             recipe, data = active.prepared.recipe, active.prepared.data
@@ -137,8 +147,12 @@ class _Teller:
         return active.measured[key]
 
     def _say(self, topic: str, model: Digest, counts: Mapping[str, int]) -> None:
-        active = self._active
-        let_counts_out(active.zone, active.run, self._view, active.prepared, dict(counts))
+        active, prepared = self._active, self._active.prepared
+        let_counts_out(active.zone, active.run, self._view, prepared, counts)
+        if self._passage.find_counts(model) is None:
+            self._passage.pass_counts(model, counts)
+        subjects = subjects_behind(prepared, counts.get("n"))
+        Account(active.zone, active.run, self._view, prepared).write_counts(model, counts, subjects)
         offer = active.run.plan.offers[active.zone.member]
         body = Evaluation(run=active.run.id, model=model, offer=offer, counts=counts)
         active.zone.say_once(topic, model, lambda: body)

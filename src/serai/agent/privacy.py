@@ -83,8 +83,11 @@ class RunPrivacy:
         cost = self.worst_cost()
         return () if cost is None else self._reserve(cost)
 
-    def charge(self, this: Round) -> None:
+    def charge(self, this: Round) -> PrivacyCost | None:
         """Charge what a release spends, before it is made, or before others can make it for this member.
+
+        Returns:
+            What the run's releases cost with this one; None where no budget is set.
 
         Raises:
             Refused: the budget does not have it, or one was set that this run cannot keep.
@@ -94,7 +97,7 @@ class RunPrivacy:
         """
         limits, ledger, run = self._limits, self.zone.journal.budgets, self.run
         if not limits:
-            return
+            return None
         rounds = max(run.plan.rounds, ledger.releases(run.id, this.id))
         worst, cost = self._cost(rounds, is_recorded=False), self._cost(rounds, is_recorded=True)
         if worst is None or cost is None:
@@ -106,6 +109,7 @@ class RunPrivacy:
         if self._charged().get(run.id) != cost:
             body = PrivacyCharge(offer=run.plan.offers[self.zone.member], run=run.id, cost=cost)
             self.zone.say_once(f"charge {run.id} {rounds}", run.id, lambda: body)
+        return cost
 
     def _reserve(self, cost: PrivacyCost) -> tuple[Denied, ...]:
         return self.zone.journal.budgets.reserve(

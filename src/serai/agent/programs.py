@@ -122,7 +122,8 @@ class Programs:
             return "a program that does not come with serai needs the sandbox, which is off in zone.toml"
         needs_whole = mode is SandboxMode.REQUIRED or (is_foreign and foreign is ForeignCode.SANDBOXED)
         if needs_whole and not self.fence.is_whole:
-            return f"this program needs a whole sandbox, which this zone has not: {self.fence.lacking[0]}"
+            self._warn()  # what is missing may name folders of this machine, and an obstacle is told in the log
+            return "this program needs a whole sandbox, which this zone has not"
         return None
 
     def open(self, source: Source) -> Program:

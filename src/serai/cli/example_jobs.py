@@ -72,6 +72,7 @@ class Job:
     dp: tuple[str, ...] | None = None
     changes_permille: Mapping[str, int] | None = None
     advantage_permille: int | None = None
+    has_airlock: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse a moment or a cost that is none.

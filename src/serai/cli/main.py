@@ -52,7 +52,9 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
             verb: f"serai.cli.verbs.zone:{verb}"
             for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")
         }
-        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
+        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")}
+        | {verb: f"serai.cli.verbs.freezes:{verb}" for verb in ("freeze", "thaw", "frozen")}
+        | {"airlock": "serai.cli.verbs.airlock:airlock", "uses": "serai.cli.verbs.uses:uses"},
         "Make and run a member's own zone, where its data stays.",
     ),
     "catalog": (

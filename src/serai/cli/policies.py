@@ -152,7 +152,12 @@ def from_zone(settings: ZoneSettings, dataset: str | None) -> Rulebook:
         Source(Policy(source=ZONE_POLICY, terms=settings.policy), files),
         Source(Policy(source=LEGAL_PROFILE, terms=settings.legal), files),
     ]
-    known = Job(jurisdiction=settings.jurisdiction, retention_days=settings.retention_days, secure_sum=True)
+    known = Job(
+        jurisdiction=settings.jurisdiction,
+        retention_days=settings.retention_days,
+        secure_sum=True,
+        has_airlock=True,
+    )
     if dataset is not None:
         vault = Vault(settings)
         terms = vault.settings_of(dataset).terms
@@ -237,6 +242,7 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         release_approvals=job.release_approvals,
         changes=_changes(job),
         advantage_millionths=None if job.advantage_permille is None else 1_000 * job.advantage_permille,
+        has_airlock=job.has_airlock,
     )
     return facts, at
 

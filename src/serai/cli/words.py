@@ -43,7 +43,7 @@ from serai.programme.statements import (
     ReviewOpen,
 )
 from serai.reports.plots import format_bytes
-from serai.training.statements import EVALUATED, Action, RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.statements import EVALUATED, Action, RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
 from serai.zones.checks import shown_cost
 from serai.zones.statements import Approval, DataDeletion, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 
@@ -154,6 +154,8 @@ _WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
     RunPlan: _plan,
     RunJoin: lambda body: f"joins run {short(body.plan)}",
     RunDecline: _decline,
+    RunFreeze: lambda body: f"freezes run {short(body.plan)}{_because(body.reason)}",
+    RunThaw: lambda body: f"thaws run {short(body.plan)}",
     RunCancel: lambda body: f"cancels run {short(body.plan)}{_because(body.reason)}",
     RoundOpen: lambda body: (
         f"opens round {body.number} of run {short(body.run)} with {count(len(body.participants), 'member')}"

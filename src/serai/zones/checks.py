@@ -161,14 +161,15 @@ def check_min_subjects(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about so many subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects >= least else f"needs at least {least} subjects, the rows are about {facts.subjects}"
+    # Reasons stand in the log, and how many subjects there are is nowhere else said.
+    return None if facts.subjects >= least else f"needs at least {least} subjects, and the rows are about fewer"
 
 
 def check_max_subjects(most: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about no more subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects <= most else f"allows {most} subjects, the rows are about {facts.subjects}"
+    return None if facts.subjects <= most else f"allows {most} subjects, and the rows are about more"
 
 
 def check_hours(allowed: tuple[int, int], _facts: JobFacts, at: Instant) -> Reason:
@@ -193,6 +194,15 @@ def check_compute_cap(most_s: int, facts: JobFacts, _at: Instant) -> Reason:
     if facts.worked_s is None:
         return missing("time that the run's program has worked")
     return None if facts.worked_s < most_s else f"allows {most_s} s of work, the program has worked {facts.worked_s} s"
+
+
+def check_airlock(_mode: str, facts: JobFacts, _at: Instant) -> Reason:
+    """A steward of the zone looks at outputs before they leave; at which: ``airlock``."""
+    if facts.has_airlock is None:
+        return missing("airlock of the zone")
+    return (
+        None if facts.has_airlock else "a steward must look at outputs before they leave, and this job waits for none"
+    )
 
 
 def check_release_approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:

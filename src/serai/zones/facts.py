@@ -103,6 +103,7 @@ class JobFacts:
             where nobody can tell.
         subjects: distinct subjects, such as patients, whom those rows are about.
         release_approvals: distinct parties who approved the model that is to be released.
+        has_airlock: whether outputs that a term asks to be looked at wait for the zone's steward.
         worked_s: whole seconds that the run's program has worked in this zone so far.
         changes: of a model that is to be released, one for each metric in which every participant
             compared it with its own.
@@ -133,6 +134,7 @@ class JobFacts:
     release_approvals: int | None = None
     changes: tuple[Change, ...] | None = None
     advantage_millionths: int | None = None
+    has_airlock: bool | None = None
 
 
 def release_facts(changes: tuple[Change, ...], advantage_millionths: int | None) -> JobFacts:

@@ -14,6 +14,7 @@ Reason: TypeAlias = str | None
 """A sentence that says why not, or None where all is well."""
 
 REQUIRED: Final = "required"
+AIRLOCKS: Final = ("first", "unusual", "always")
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
@@ -90,6 +91,11 @@ def parse_tolerance(value: Value) -> tuple[str, int] | None:
 def required_form(value: Value) -> Reason:
     """The one word ``required``."""
     return None if value == REQUIRED else f"expected {REQUIRED!r}, got {shown(value)}"
+
+
+def airlock_form(value: Value) -> Reason:
+    """One of ``first``, ``unusual`` and ``always``."""
+    return None if value in AIRLOCKS else f"expected {listed(AIRLOCKS)}, got {shown(value)}"
 
 
 def dp_form(value: Value) -> Reason:

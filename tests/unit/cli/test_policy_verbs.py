@@ -201,7 +201,7 @@ def test_the_zones_own_files_count_and_what_they_hold_is_known(folder):
     assert done.exit_code == 0, done.output
     (reason,) = json.loads(done.stdout)[0]["reasons"]
     assert reason["article"] == "offer of rows, clause no small groups"
-    assert reason["reason"].endswith("needs at least 8 subjects, the rows are about 7")
+    assert reason["reason"].endswith("needs at least 8 subjects, and the rows are about fewer")
     shown = policy("show", "--home", home, "--dataset", "rows", "--json")
     assert {(row["source"], row["term"]) for row in json.loads(shown.stdout)} >= {
         ("zone policy", "retention_days"),

@@ -31,6 +31,7 @@ FACTS = JobFacts(
     privacy=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=2_500_000, delta_trillionths=10**6),
     subjects=80,
     worked_s=59,
+    has_airlock=True,
 )
 
 HOLDS = [
@@ -58,6 +59,7 @@ HOLDS = [
     ("hours", "22-06"),
     ("embargo_until_ms", 1_000),
     ("compute_cap_s", 60),
+    ("airlock", "unusual"),
     ("release_approvals", 9),
     ("no_member_worse", ("auc", "20")),
     ("membership_advantage", 100),
@@ -78,8 +80,8 @@ FAILS = [
     ("transfer_basis", ("treaty-8",), "holds treaty-7"),
     ("max_uses", 4, "4 already used"),
     ("dp", ("record", "2.499999", "1e-6"), "alone costs epsilon 2.5"),
-    ("min_subjects", 81, "about 80"),
-    ("max_subjects", 79, "about 80"),
+    ("min_subjects", 81, "are about fewer"),
+    ("max_subjects", 79, "are about more"),
     ("hours", "01-24", "allows the hours 01-24 UTC, log time is 1000 ms"),
     ("embargo_until_ms", 1_001, "nothing before 1001 ms, log time is 1000 ms"),
     ("compute_cap_s", 59, "has worked 59 s"),
@@ -120,6 +122,12 @@ def test_approvals_of_a_model_are_asked_for_when_it_is_released_and_not_before()
     assert judge_term(demand, FACTS, AT, "agreement abc") == GRANTED
 
 
+def test_an_airlock_that_a_job_would_not_pass_fails():
+    verdict = judge_term(term("airlock", "first"), replace(FACTS, has_airlock=False), AT, "zone policy")
+    assert isinstance(verdict, Denied)
+    assert "waits for none" in verdict.reason
+
+
 WORST = (Change("auc", MemberId("cusco"), -20_000), Change("brier", MemberId("bern"), 5))
 
 
@@ -157,7 +165,7 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    of_releases = {"release_approvals", "no_member_worse", "membership_advantage"}
+    of_releases = {"airlock", "release_approvals", "no_member_worse", "membership_advantage"}
     assert {name for name, _, _ in FAILS} | {"secure_sum"} | of_releases == set(VOCABULARY)
 
 
@@ -179,6 +187,7 @@ NEEDS = {
     "min_subjects": "subjects",
     "max_subjects": "subjects",
     "compute_cap_s": "worked_s",
+    "airlock": "has_airlock",
 }
 
 
@@ -275,6 +284,9 @@ BENT = [
     ("membership_advantage", 1001),
     ("membership_advantage", True),
     ("membership_advantage", "100"),
+    ("airlock", "sometimes"),
+    ("airlock", True),
+    ("airlock", ("always",)),
 ]
 
 
