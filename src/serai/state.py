@@ -288,7 +288,7 @@ class Jobs(Mapping[Digest, Job]):
     at: Instant
 
     def __getitem__(self, run: Digest) -> Job:
-        """The job of a run whose agreement is in force, without an incident, over the members still bound by it."""
+        """The job of a run that nobody holds and whose agreement is in force, over the members still bound by it."""
         found = self.state.runs.plans.get(run)
         if found is None or is_frozen(self.state.programme.projects, found.plan.agreement):
             raise KeyError(run)
@@ -335,7 +335,8 @@ def _job(charter_state: _Same[CharterState], runs: _Same[RunsState], run: Digest
     at, agreement = Instant(0, time_ms), found.plan.agreement
     if charter.life_of(charter_state.value, agreement, at) is not Life.IN_FORCE:
         return None
-    return training.job_of(runs.value, run, charter.parties_of(charter_state.value, agreement, at))
+    parties = charter.parties_of(charter_state.value, agreement, at)
+    return None if training.is_frozen(found, parties) else training.job_of(runs.value, run, parties)
 
 
 def participants_of(state: State, run: Digest) -> frozenset[MemberId]:

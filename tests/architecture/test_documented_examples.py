@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from serai.cli.main import main
 from serai.cli.plans import read_items
 from serai.cli.proposals import read_proposal
 from serai.cli.simulations import read_questions, read_rules
+from serai.kernel.canonical import canonical
 from serai.kernel.envelope import parse_envelope
-from serai.kernel.ids import Digest, MemberId
+from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.kernel.keys import hybrid_key, key_id
 from serai.kernel.statement import sign_body
 from serai.ledger.checkpoint import LogSigner, cosign, log_key, verify_cosignature, witness_key
@@ -36,12 +37,14 @@ from serai.ledger.merkle import leaf_hash, node_hash, root_of
 from serai.ledger.tiles import encode_bundle
 from serai.programme.fairness import INDICES
 from serai.programme.stages import LIFE
+from serai.recipes.evaluation import evaluating, read_totals
 from serai.recipes.registry import build
 from serai.testing.federation import Federation
 from serai.testing.summing import sum_tables
 from serai.training.methods import Context, Data
 from serai.training.tables import Table
 from serai.zones.terms import VOCABULARY
+from serai.zones.uses import FIRST, Left, Use, verify_uses
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -89,6 +92,43 @@ def test_the_ballot_in_the_specification_is_signed_as_shown():
     assert shown["leaf hash"] == leaf_hash(entry).hex()
     assert len(envelope.payload) == 289
     assert len(entry) == 636
+
+
+def test_the_receipts_of_use_in_the_specification_are_chained_as_shown():
+    shown, signer = values("spec/uses.md"), Ed25519(bytes(range(32)))
+
+    def named(word):
+        return Digest(hashlib.sha256(word.encode()).hexdigest())
+
+    counts = {"correct": 8, "n": 10}
+    use = Use(
+        **{name: named(name) for name in ("run", "offer", "dataset", "agreement", "code")},
+        number=0,
+        previous=FIRST,
+        at_ms=1_790_000_000_000,
+        size=40,
+        left=Left.COUNTS,
+        about=named("model"),
+        purpose="research",
+        planner=MemberId("lima"),
+        recipe="newton",
+        rows=10,
+        bytes=len(canonical(counts)),
+        digest=digest_of(canonical(counts)),
+        shown=counts,
+        receivers=("bern", "lima"),
+        airlock="",
+    )
+    first = sign_body(use, signer)
+    second = replace(use, number=1, previous=digest_of(first), left=Left.UNMASKING, shown={}, bytes=32)
+    receipts = [first, sign_body(second, signer)]
+
+    assert shown["payload"] == parse_envelope(first).payload.decode()
+    assert [shown["first receipt"], shown["second receipt"]] == [digest_of(receipt) for receipt in receipts]
+    assert verify_uses(receipts, {key_id(signer.public): signer.public}.get) == (use, second)
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "spec/uses.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named_fields = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named_fields == {item.name for item in fields(Use)}
 
 
 def test_the_hybrid_key_in_the_specification_is_made_as_shown():
@@ -255,6 +295,17 @@ def test_the_recipe_in_the_pages_learns_what_it_says():
         assert clipped == 0
 
     assert recipe.combine(recipe.initial(), decode(codec, total), 2)["share"].tolist() == [0.5]
+
+
+def test_the_program_that_predicts_is_scored():
+    names = {}
+    exec(blocks("how-to/evaluate-a-model.md", "python")[0], names)  # our own page
+    recipe = evaluating(names["Recipe"]({"slope": "2"}, {}), {"model": {}})
+    x = np.linspace(-1, 1, 40).reshape(40, 1)
+    data = Data(x=x, y=np.zeros(40), test_x=x, test_y=(x[:, 0] > 0.2).astype(float), names=("a",))
+    context = Context(round=0, seed=bytes(32), member="bern")
+    totals = read_totals(recipe.combine(recipe.initial(), recipe.contribute(recipe.initial(), data, context), 1.0))
+    assert (totals["n"], totals["tp"], totals["u2"]) == (40, 16, 2 * 16 * 24)
 
 
 def test_the_agreement_in_the_tutorial_is_one_that_can_be_proposed(tmp_path):

@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+import pytest
+from hypothesis import find, given
 from hypothesis import strategies as st
 
 from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.airlock import Airlock, airlock_of
+from serai.zones.budgets import limits_of, privacy_budgets
+from serai.zones.facts import Change, JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.forms import AIRLOCKS
+from serai.zones.guard import judge_budgets
 from serai.zones.policy import Policy, compile_policies, judge_policies, merge_policies, select_terms
 from serai.zones.terms import VOCABULARY, judge_form, judge_term
 
@@ -19,8 +24,9 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(["11" * 32, "22" * 32])).map(tuple),
     st.integers(-1, 6),
     st.booleans(),
-    st.sampled_from(["required", "optional", "", "22-06", "06-22", "00-24", "24-00"]),
+    st.sampled_from(["required", "optional", "", *AIRLOCKS, "22-06", "06-22", "00-24", "24-00"]),
     st.sampled_from([("record", "2", "1e-5"), ("member", "1", "1e-6"), ("record", "0", "1e-5")]),
+    st.sampled_from([("auc", "2"), ("brier", "0"), ("auc", "x"), ("f1", "1")]),
 )
 TERMS = st.builds(
     Term,
@@ -70,6 +76,15 @@ FACTS = st.builds(
     subjects=maybe(st.integers(0, 6)),
     worked_s=maybe(st.integers(0, 6)),
     release_approvals=maybe(st.integers(0, 6)),
+    changes=maybe(
+        st.sampled_from(["auc", "brier"]).flatmap(
+            lambda metric: st.builds(Change, st.just(metric), MEMBERS, st.integers(-3_000, 3_000)).map(
+                lambda one: (one,)
+            )
+        )
+    ),
+    advantage_millionths=maybe(st.integers(-1_000, 6_000)),
+    has_airlock=maybe(st.booleans()),
 )
 INSTANTS = st.builds(
     Instant, index=st.just(9), time_ms=st.integers(0, 7) | st.integers(0, 23).map(lambda hour: hour * 3_600_000 + 1)
@@ -100,6 +115,50 @@ def test_more_policies_never_remove_a_reason_to_refuse(policies, more, facts, at
 def test_the_reasons_against_two_sets_of_policies_are_the_reasons_against_each(first, second, facts, at):
     apart = set(judge_policies(first, facts, at)) | set(judge_policies(second, facts, at))
     assert set(judge_policies([*first, *second], facts, at)) == apart
+
+
+@given(MANY, MANY, MANY)
+def test_merging_is_commutative_associative_and_idempotent(first, second, third):
+    def merged(*groups):
+        return merge_policies(policy for group in groups for policy in group)
+
+    assert merged(first, second) == merged(second, first)
+    assert merged(merged(first, second), third) == merged(first, merged(second, third))
+    assert merged(first, first) == merged(first) == merged(merged(first))
+    assert merged(first, ()) == merged(first)
+
+
+@given(MANY, MANY, FACTS, INSTANTS)
+def test_merging_loses_no_reason_and_makes_none_up(first, second, facts, at):
+    merged = merge_policies([*merge_policies(first), *merge_policies(second)])
+    assert judge_policies(merged, facts, at) == judge_policies([*first, *second], facts, at)
+
+
+@given(MANY, MANY)
+def test_one_more_policy_never_has_a_steward_look_at_less(policies, more):
+    def strictness(mode):
+        return -1 if mode is None else list(Airlock).index(mode)
+
+    apart = max(strictness(airlock_of(policies)), strictness(airlock_of(more)))
+    assert strictness(airlock_of([*policies, *more])) == apart == strictness(airlock_of([*more, *policies]))
+    assert airlock_of([*policies, *policies]) == airlock_of(policies) == airlock_of(merge_policies(policies))
+
+
+@given(MANY, MANY, FACTS)
+def test_one_more_policy_never_widens_a_privacy_budget(policies, more, facts):
+    if facts.privacy is None:
+        return
+
+    def overdrawn(sources):
+        budgets = privacy_budgets(limits_of(sources), [facts.privacy], facts.privacy)
+        return {(denied.article, denied.reason) for denied in judge_budgets(budgets)}
+
+    assert overdrawn([*policies, *more]) == overdrawn(policies) | overdrawn(more)
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_a_well_formed_value_of_every_term_is_among_those_drawn(name):
+    find(VALUES, lambda value: judge_form(Term(name=name, value=value, clause="1"), "offer bb") == GRANTED)
 
 
 @given(MANY, FACTS, INSTANTS)
@@ -141,6 +200,9 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "subjects",
             "worked_s",
             "release_approvals",
+            "changes",
+            "advantage_millionths",
+            "has_airlock",
         ]
     ),
 )

@@ -21,7 +21,7 @@ from serai.recipes.archive import MAX_ARCHIVE_BYTES
 from serai.recipes.registry import code_digest, find_cohort
 from serai.training.methods import Data, Recipe, columns_of
 from serai.training.state import Run
-from serai.training.statements import Reason, RunPlan
+from serai.training.statements import Action, Reason, RunPlan
 from serai.zones.admission import (
     Admission,
     DigestFacts,
@@ -33,9 +33,10 @@ from serai.zones.admission import (
     effective_policies,
 )
 from serai.zones.facts import JobFacts
+from serai.zones.freezes import Touched, find_freezes
 from serai.zones.guard import Decision, is_foreign_permitted, judge_admission
 from serai.zones.policy import ZONE_POLICY, Policy
-from serai.zones.state import approving_members, find_steward_approval
+from serai.zones.state import OfferRecord, approving_members, find_steward_approval
 from serai.zones.transfers import find_jurisdictions, find_transfers
 
 WAITING_STEPS: Final = frozenset({"approvals", "freshness", "hours", "quorum"})
@@ -157,8 +158,39 @@ def _gather(zone: Zone, run: Run, view: View) -> Admission:
         policies=_policies(zone, run, view),
         facts=facts,
         budgets=() if facts.privacy is None else privacy.budgets(facts.privacy),
-        kill_switch=f"{zone.settings.stop_file} exists" if zone.settings.is_stopped else None,
+        kill_switch=zone.settings.stopped,
+        frozen=find_frozen(zone, run, view, is_new=True),
         program=_program_facts(zone, run, view),
+    )
+
+
+def find_frozen(zone: Zone, run: Run, view: View, *, is_new: bool = False) -> tuple[str, ...]:
+    """What a run touches that this zone has frozen, a sentence each; asked of the disk each time.
+
+    Args:
+        zone: the member's side of everything.
+        run: the run.
+        view: the log.
+        is_new: whether the name of its dataset is looked up as well, by the digest of every file.
+
+    """
+    freezes = zone.journal.freezes.in_force()
+    if not freezes:
+        return ()
+    touched = touched_by(run, view.state.zones.offers.get(run.plan.offers[zone.member]))
+    if is_new and touched.dataset is not None:
+        touched = replace(touched, dataset_name=zone.vault.find_by_digest(touched.dataset))
+    return tuple(find_freezes(freezes, touched))
+
+
+def touched_by(run: Run, offer: OfferRecord | None) -> Touched:
+    """What a run touches, as far as the log tells; ``offer`` is that of this zone's data."""
+    return Touched(
+        run=run.id,
+        agreement=run.plan.agreement,
+        dataset=None if offer is None else offer.body.dataset,
+        dataset_name=None,
+        members=frozenset({run.planner, *map(MemberId, run.plan.offers)}),
     )
 
 
@@ -226,7 +258,14 @@ def _source(zone: Zone, run: Run, view: View) -> Source:
     plan = run.plan
     archive = _archive(zone, run, view) if is_foreign_name(plan.recipe) else None
     inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
-    return Source(recipe=plan.recipe, params=plan.params, inputs=inputs, archive=archive, length=plan.length)
+    return Source(
+        recipe=plan.recipe,
+        params=plan.params,
+        inputs=inputs,
+        archive=archive,
+        length=plan.length,
+        evaluates=plan.action is Action.EVALUATE,
+    )
 
 
 def _archive(zone: Zone, run: Run, view: View) -> bytes:
@@ -266,6 +305,7 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         approvals=None,
         jurisdiction=zone.settings.jurisdiction,
         secure_sum=True,  # there is no other way out of this zone
+        has_airlock=True,  # and every way passes by it
         privacy=None if dataset is None else privacy_of(zone, run, view).worst_cost(),
         subjects=None if dataset is None else zone.vault.subjects_by_digest(dataset),
     )

@@ -22,7 +22,7 @@ from serai.agent.carrying import CARRY_S, Carrier
 from serai.agent.endpoint import Endpoint, Gossip
 from serai.agent.handover import bring_along, follow_heir
 from serai.agent.heap import bound_heap
-from serai.agent.journal import Journal
+from serai.agent.journal import open_journal
 from serai.agent.mirror import View
 from serai.agent.programs import Programs
 from serai.agent.runner import Runner, wanted_witness
@@ -97,7 +97,7 @@ def build(settings: ZoneSettings) -> Zone:
         center=center,
         keys=keys,
         mirror=mirror,
-        journal=Journal(settings.home / "journal.sqlite"),
+        journal=open_journal(settings.home),
         blobs=blobs,
         vault=Vault(settings),
         programs=programs,

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from serai.agent.gate import may_carry
 from serai.agent.mirror import View, name_of
 from serai.agent.outbox import keep, kept, path_of
 from serai.agent.receipts import (
@@ -128,12 +129,17 @@ class Carrier:
         self._away.clear()
         with self._lock:
             due = {name: item for name, item in self._items.items() if item.due_ms <= now_ms}
+        due = {name: item for name, item in due.items() if self._may_leave(item, view)}
         for item in due.values():
             item.due_ms = now_ms + 1000 * AGAIN_S
             self._exchange(item)  # all of them before any is handed in: the center may take its time to answer
         for name, item in due.items():
             self._advance(name, item, now_ms)
         self._sound_logged(view)
+
+    def _may_leave(self, item: _Item, view: View) -> bool:
+        """Whether an item may be told anybody; one of this zone's own waits while its people, or a policy, say no."""
+        return item.author != self._zone.member or may_carry(self._zone, view, item.entry)
 
     def _gather(self, now_ms: int) -> None:
         """Own statements that should have shown by now, and those that people left in the home."""

@@ -3,23 +3,43 @@
 The guard judged a plan; since then the log went on and the program ran. So the
 gate looks at the newest view (a grant revoked in mid-run stops the next upload)
 and at the output itself, and it is the only way to ``mask_vector`` and to an
-evaluation.
+evaluation. Behind it lies the airlock, where a policy asks for one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
-from serai.agent.admission import Prepared, refresh
+from serai.agent.admission import Prepared, find_frozen, refresh
+from serai.agent.airlock import Passage
 from serai.agent.mirror import View
 from serai.agent.zone import Zone
+from serai.aggregation.state import RoundsState
+from serai.aggregation.statements import RoundRecover, RoundRelease, RoundUpload
+from serai.analytics.statements import Evaluation
 from serai.errors import Refused
+from serai.kernel.canonical import Json
+from serai.kernel.envelope import parse_envelope
+from serai.kernel.ids import Digest
 from serai.kernel.verdict import Denied
+from serai.state import Jobs
 from serai.training.state import Run
+from serai.training.statements import Action
 from serai.zones.admission import data_facts, effective_policies
+from serai.zones.airlock import Airlock, airlock_of
 from serai.zones.budgets import limits_of
 from serai.zones.egress import Egress, Measured, judge_egress
 from serai.zones.facts import Output
+from serai.zones.guard import HOUR_TERMS
 from serai.zones.policy import Policy, judge_policies, select_terms
+from serai.zones.statements import PrivacyCharge
+from serai.zones.terms import QUALITY_TERMS, find_expiry
+
+WORK_TERMS: Final = HOUR_TERMS | {"compute_cap_s"}
+MADE_OF_ROWS: Final = frozenset(
+    {RoundUpload.KIND, RoundRelease.KIND, RoundRecover.KIND, Evaluation.KIND, PrivacyCharge.KIND}
+)
+"""Statements that are made of rows, or make readable what is."""
 
 
 def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
@@ -30,7 +50,7 @@ def let_work(zone: Zone, run: Run, view: View, prepared: Prepared) -> None:
 
     """
     facts = refresh(zone, run, view, prepared.facts)
-    denials = judge_policies(_policies(zone, run, view), facts, view.state.now)
+    denials = (*_stops(zone, run, view), *judge_policies(_policies(zone, run, view), facts, view.state.now))
     if denials:
         raise Refused("work-denied", f"the run does not work here now: {_listed(denials)}", denials[0].article)
 
@@ -58,23 +78,62 @@ def let_vector_out(zone: Zone, run: Run, view: View, prepared: Prepared, lengths
         Refused: it may not leave; the message gives every reason and its clause.
 
     """
+    _let_out(_vector_egress(zone, run, view, prepared, lengths))
+
+
+def let_release(zone: Zone, run: Run, view: View, prepared: Prepared, length: int) -> None:
+    """Judge a vector once more before what unmasks it is said: only then can anybody read a sum of it.
+
+    Terms on when a program may work were held when it did.
+
+    Raises:
+        Refused: it may not become readable; the message gives every reason and its clause.
+
+    """
+    egress = _vector_egress(zone, run, view, prepared, (length, length))
+    _let_out(replace(egress, policies=select_terms(egress.policies, lambda name: name not in WORK_TERMS)))
+
+
+def check_freeze(zone: Zone, run: Run, view: View) -> None:
+    """Ask whether a run that this zone has joined may go on here.
+
+    Raises:
+        Refused: the zone has frozen it.
+
+    """
+    if frozen := find_frozen(zone, run, view):
+        raise Refused("run-frozen", "; ".join(frozen), "guard 17")
+
+
+def _vector_egress(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> Egress:
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
     length, declared = lengths
-    subjects = prepared.subjects[0] if prepared.subjects else None
-    rows = len(prepared.data.x)
+    is_evaluation = run.plan.action is Action.EVALUATE  # which looks at the rows held back, and at no others
+    subjects = prepared.subjects[int(is_evaluation)] if prepared.subjects else None
+    rows = len(prepared.data.test_x if is_evaluation else prepared.data.x)
     measured = Measured(output=kind, rows=rows, length=length, secure_sum=True, subjects=subjects)
-    egress = Egress(
+    return Egress(
         at=view.state.now,
         declared=refresh(zone, run, view, prepared.facts),
         declared_length=declared,
         measured=measured,
         policies=_policies(zone, run, view),
-        kill_switch=_kill_switch(zone),
+        kill_switch=zone.settings.stopped,
+        frozen=find_frozen(zone, run, view),
     )
-    _let_out(egress)
 
 
-def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> None:
+def passage_of(zone: Zone, run: Run, view: View) -> Passage:
+    """Where what the gate let out waits for the steward, as the policies stand now.
+
+    Raises:
+        Refused: the grant or the offer has ended.
+
+    """
+    return Passage(zone, run, airlock_of(_policies(zone, run, view)))
+
+
+def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> None:
     """Judge an evaluation's counts, which leave in the clear under this member's name.
 
     Raises:
@@ -84,7 +143,7 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
     # Whoever allows metrics allows counts of one member: a demand for secure sums is about vectors.
     policies = select_terms(_policies(zone, run, view), lambda name: name != "secure_sum")
     rows = counts.get("n")
-    subjects = _subjects_behind(prepared, rows)
+    subjects = subjects_behind(prepared, rows)
     measured = Measured(output=Output.METRICS, rows=rows, length=len(counts), secure_sum=False, subjects=subjects)
     egress = Egress(
         at=view.state.now,
@@ -92,24 +151,79 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
         declared_length=len(counts),
         measured=measured,
         policies=policies,
-        kill_switch=_kill_switch(zone),
+        kill_switch=zone.settings.stopped,
+        frozen=find_frozen(zone, run, view),
     )
     _let_out(egress)
 
 
-def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: dict[str, int]) -> bool:
-    """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, under no privacy budget.
+def least_cohort(zone: Zone, run: Run, view: View) -> int | None:
+    """How many rows a part of an evaluation must be about by the terms; None where no part may be told of.
+
+    Of whom the rows of a part are is not looked up, so where terms ask for subjects nothing is broken up.
+    """
+    terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
+    if any(term.name == "min_subjects" for term in terms):
+        return None
+    return max((term.value for term in terms if term.name == "min_cohort" and isinstance(term.value, int)), default=1)
+
+
+def quality_terms(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
+    """The terms that hold here on a model that is to be released, by where they stand.
+
+    Raises:
+        Refused: the grant or the offer has ended.
+
+    """
+    asked = select_terms(_policies(zone, run, view), lambda name: name in QUALITY_TERMS)
+    return tuple(policy for policy in asked if policy.terms)
+
+
+def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> bool:
+    """Whether what is counted beside an evaluation, or follows from it, may be shown: as metrics, with no look at it.
+
+    It may not under a privacy budget, nor where a steward looks at everything.
 
     Figures of a contribution, and the bit of an objection, are held back rather than the vector or the
     result that they would go with.
     """
-    if "metrics" not in run.plan.outputs or limits_of(_policies(zone, run, view)):
+    policies = _policies(zone, run, view)
+    if "metrics" not in run.plan.outputs or limits_of(policies) or airlock_of(policies) is Airlock.ALWAYS:
         return False
     try:
         let_counts_out(zone, run, view, prepared, counts)
     except Refused:
         return False
     return True
+
+
+def may_carry(zone: Zone, view: View, entry: bytes) -> bool:
+    """Whether a statement of this zone's, which the center does not show, may be handed in and told peers once more.
+
+    What is made of rows was let out once; meanwhile a person may have said no, or consent may have ended.
+    """
+    envelope = parse_envelope(entry)
+    if envelope.kind not in MADE_OF_ROWS:
+        return True
+    run = view.state.runs.plans.get(_run_of(view.state.rounds, envelope.predicate))
+    if run is None or zone.member not in run.plan.offers or zone.settings.is_stopped or find_frozen(zone, run, view):
+        return False
+    job = Jobs(view.state, view.state.now).get(run.id)
+    if job is None or zone.member not in job.keys:
+        return False
+    try:
+        terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
+    except Refused:
+        return False
+    until_ms = find_expiry(tuple(terms))
+    return until_ms is None or view.state.time_ms < until_ms
+
+
+def _run_of(rounds: RoundsState, said: Mapping[str, Json]) -> Digest:
+    """The run that a statement made of rows is about; "" where the log does not tell."""
+    opened = said.get("open") or rounds.closes.get(Digest(str(said.get("close"))))
+    this = rounds.rounds.get(Digest(str(opened)))
+    return this.body.run if this else Digest(str(said.get("run", "")))
 
 
 def _let_out(egress: Egress) -> None:
@@ -119,7 +233,7 @@ def _let_out(egress: Egress) -> None:
         raise Refused("egress-denied", f"nothing leaves this zone: {_listed(denials)}", denials[0].article)
 
 
-def _subjects_behind(prepared: Prepared, rows: int | None) -> int | None:
+def subjects_behind(prepared: Prepared, rows: int | None) -> int | None:
     """The fewest subjects that so many rows can be about: of the training or of the held-back rows; None of others."""
     if prepared.subjects is None:
         return None
@@ -141,5 +255,8 @@ def _policies(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
     return effective_policies((plan.agreement, text), data, zone.settings.policy, zone.settings.legal)
 
 
-def _kill_switch(zone: Zone) -> str | None:
-    return f"{zone.settings.stop_file} exists" if zone.settings.is_stopped else None
+def _stops(zone: Zone, run: Run, view: View) -> Iterator[Denied]:
+    if (stopped := zone.settings.stopped) is not None:
+        yield Denied("guard 17", f"this zone's operator said stop: {stopped}")
+    for reason in find_frozen(zone, run, view):
+        yield Denied("guard 17", reason)

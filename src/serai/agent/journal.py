@@ -36,10 +36,15 @@ from sqlalchemy import (
     select,
 )
 
+from serai.agent.book import UseBook
 from serai.agent.budget import Ledger
+from serai.agent.freezing import Freezes
+from serai.agent.held import HeldOutputs, forget_held
 from serai.errors import Conflict
 from serai.kernel.ids import Digest
 from serai.storage.database import open_database, transaction, upsert
+
+JOURNAL_FILE: Final = "journal.sqlite"
 
 _METADATA: Final = MetaData()
 _WORDS: Final = Table(
@@ -100,7 +105,14 @@ _LOOK: Final = "look"
 _DRAWN: Final = (_NOISE, _LOOK, f"{_NOISE} ahead")
 """What seeds are drawn for beside the masks of a round."""
 
+_ALONE: Final = "alone"
+
 _AT_ONCE: Final = 500  # names in one statement; SQLite takes a few hundred more
+
+
+def alone(run: Digest) -> Digest:
+    """Under what name a zone keeps how far the model is that it trains by itself, beside what a run made."""
+    return Digest(f"{_ALONE} {run}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +162,19 @@ class Journal:
         path: the SQLite file, made private if it does not exist; None keeps it in memory.
 
     Attributes:
+        airlock: what waits for the steward, and what passed before.
         budgets: what runs take of the zone's privacy budgets.
+        freezes: what the zone's people have frozen.
+        uses: receipts of what left.
 
     """
 
     def __init__(self, path: Path | None) -> None:
         self._engine = open_database(path, _METADATA)
+        self.airlock = HeldOutputs(self._engine)
         self.budgets = Ledger(self._engine)
+        self.freezes = Freezes(self._engine)
+        self.uses = UseBook(self._engine)
 
     def word(self, topic: str, about: str, sign: Callable[[], bytes]) -> bytes:
         """The entry said on a topic: the journalled one, or a new one, journalled first.
@@ -258,12 +276,14 @@ class Journal:
             topics: its rounds, and under what else its seeds were drawn.
 
         """
+        topics = [*topics, alone(run)]
         names = [name for topic in topics for name in (topic, *(f"{kind} {topic}" for kind in _DRAWN))]
         with transaction(self._engine) as connection:
             # Otherwise SQLite only marks the pages as free and leaves in them what they held.
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            gone = connection.execute(delete(_PROGRESS).where(_PROGRESS.c.run == run)).rowcount
+            gone = connection.execute(delete(_PROGRESS).where(_PROGRESS.c.run.in_((run, alone(run))))).rowcount
             gone += connection.execute(delete(_WORK).where(_WORK.c.run == run)).rowcount
+            gone += forget_held(connection, run)
             for start in range(0, len(names), _AT_ONCE):
                 part = names[start : start + _AT_ONCE]
                 gone += connection.execute(delete(_SEEDS).where(_SEEDS.c.round.in_(part))).rowcount
@@ -275,3 +295,14 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+
+def open_journal(home: Path) -> Journal:
+    """The journal of the zone in a folder, beside the agent that may be running there.
+
+    Raises:
+        Unavailable: it cannot be opened.
+        Corrupt: it is damaged.
+
+    """
+    return Journal(home / JOURNAL_FILE)

@@ -22,6 +22,7 @@ from serai.recipes.registry import build
 from serai.training.methods import columns_of
 from serai.training.privacy import Mechanism, PrivateRecipe
 from serai.training.state import Run
+from serai.training.statements import Action
 from serai.zones.admission import Budget
 from serai.zones.budgets import PrivacyLimit, limits_of, privacy_budgets
 from serai.zones.facts import PrivacyCost
@@ -82,8 +83,11 @@ class RunPrivacy:
         cost = self.worst_cost()
         return () if cost is None else self._reserve(cost)
 
-    def charge(self, this: Round) -> None:
+    def charge(self, this: Round) -> PrivacyCost | None:
         """Charge what a release spends, before it is made, or before others can make it for this member.
+
+        Returns:
+            What the run's releases cost with this one; None where no budget is set.
 
         Raises:
             Refused: the budget does not have it, or one was set that this run cannot keep.
@@ -93,7 +97,7 @@ class RunPrivacy:
         """
         limits, ledger, run = self._limits, self.zone.journal.budgets, self.run
         if not limits:
-            return
+            return None
         rounds = max(run.plan.rounds, ledger.releases(run.id, this.id))
         worst, cost = self._cost(rounds, is_recorded=False), self._cost(rounds, is_recorded=True)
         if worst is None or cost is None:
@@ -105,6 +109,7 @@ class RunPrivacy:
         if self._charged().get(run.id) != cost:
             body = PrivacyCharge(offer=run.plan.offers[self.zone.member], run=run.id, cost=cost)
             self.zone.say_once(f"charge {run.id} {rounds}", run.id, lambda: body)
+        return cost
 
     def _reserve(self, cost: PrivacyCost) -> tuple[Denied, ...]:
         return self.zone.journal.budgets.reserve(
@@ -131,8 +136,8 @@ class RunPrivacy:
     def _mechanism(self) -> Mechanism | None:
         """What the program does to each record; None if it adds no noise, or is not one that serai vouches for."""
         plan, zone = self.run.plan, self.zone
-        if is_foreign_name(plan.recipe):
-            return None
+        if is_foreign_name(plan.recipe) or plan.action is Action.EVALUATE:
+            return None  # an evaluation sums exact counts, however private the training was
         inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
         recipe = build(plan.recipe, plan.params, inputs)
         if not isinstance(recipe, PrivateRecipe) or recipe.mechanism(1) is None:

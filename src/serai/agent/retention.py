@@ -25,6 +25,8 @@ from functools import partial
 from typing import Final
 
 from serai.agent import figures, reports
+from serai.agent.airlock import path_of
+from serai.agent.journal import alone
 from serai.agent.mirror import View
 from serai.agent.recovery import deal_topic
 from serai.agent.zone import Zone
@@ -118,7 +120,9 @@ class Retention:
 
     def _delete_files(self, run: Run) -> int:
         home = self._zone.settings.home
-        paths = [home / figures.FOLDER / f"{run.id}.jsonl", home / reports.FOLDER / f"{run.id}.html"]
+        held = self._zone.journal.airlock.all()
+        paths = [path_of(home, item.id) for item in held if item.run == run.id]
+        paths += [home / figures.FOLDER / f"{run.id}.jsonl", home / reports.FOLDER / f"{run.id}.html"]
         found = [path for path in paths if path.exists()]
         try:
             for path in found:
@@ -136,8 +140,10 @@ class Retention:
                 found.add(this.closed.body.masked_sum)
             if (upload := self._zone.journal.upload(this.id)) is not None:
                 found |= {upload.blob, upload.memory}
-        if (progress := self._zone.journal.progress(run.id)) is not None:
-            found |= {progress.model, progress.memory, progress.base}
+        found |= {held.memory for held in self._zone.journal.airlock.all() if held.run == run.id}
+        for name in (run.id, alone(run.id)):
+            if (progress := self._zone.journal.progress(name)) is not None:
+                found |= {progress.model, progress.memory, progress.base}
         return found - {Digest("")}
 
     def _needed(self, view: View) -> set[Digest]:

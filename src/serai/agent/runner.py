@@ -12,9 +12,19 @@ from typing import Final
 
 from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
+from serai.agent.airlock import sweep
 from serai.agent.checking import check_sum
+from serai.agent.evaluation import say_evaluations
 from serai.agent.figures import has_changed, record
-from serai.agent.gate import let_counts_out, let_vector_out, let_work, may_metrics_out, may_work
+from serai.agent.gate import (
+    check_freeze,
+    let_release,
+    let_vector_out,
+    let_work,
+    may_metrics_out,
+    may_work,
+    passage_of,
+)
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
 from serai.agent.programs import find_piecewise, goes_on
@@ -30,6 +40,7 @@ from serai.agent.rounds import (
     send_upload,
 )
 from serai.agent.step import take_step
+from serai.agent.uses import Account
 from serai.agent.zone import Zone
 from serai.aggregation.job import Job
 from serai.aggregation.state import (
@@ -43,11 +54,11 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.analytics.metrics import held_back_loss
-from serai.analytics.statements import Evaluation
+from serai.charter.state import parties_of
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest
 from serai.state import Jobs
-from serai.training.state import Run, job_of
+from serai.training.state import Run, is_frozen, job_of
 from serai.training.statements import RunDecline, RunJoin, RunPace
 from serai.training.tensors import Model, digest_model
 from serai.zones.guard import Decision
@@ -106,6 +117,7 @@ class Runner:
                 raise
             except SeraiError as error:
                 self._tell_trouble(run, error)
+        sweep(self._zone, view)
         self._reports.write(view)
 
     def _forget_in_time(self, view: View) -> None:
@@ -124,9 +136,11 @@ class Runner:
         if run.cancelled or divergence(view.state.rounds, run.id):
             self._let_go(run.id)
         elif zone.member not in run.keys:
-            if zone.member not in run.declines:
+            parties = parties_of(view.state.charter, run.plan.agreement, view.state.now)
+            if zone.member not in run.declines and not is_frozen(run, parties):
                 self._answer(run, view)
         elif self._is_bound(run, view):
+            check_freeze(zone, run, view)
             job = job_of(view.state.runs, run.id)
             assert job is not None
             self._advance(run, job, view)
@@ -186,7 +200,9 @@ class Runner:
                 self._upload(run, job, this, view)
         elif may_release(zone, this, view.witnessed_size):
             active = self._active[run.id]
-            privacy_of(zone, run, view).charge(this)
+            let_release(zone, run, view, active.prepared, job.length)
+            cost = privacy_of(zone, run, view).charge(this)
+            Account(zone, run, view, active.prepared).write_unmasking(this, cost)
             with active.watch.exchanging():
                 release(zone, job, this)
             with active.watch.exchanging():
@@ -209,8 +225,10 @@ class Runner:
         else:
             # A grant may have ended since it was made.
             let_vector_out(zone, run, view, active.prepared, (job.length, job.length))
-        if job.threshold:
-            privacy_of(zone, run, view).charge(this)  # once it is dealt, others can release for this member
+            passage_of(zone, run, view).check_seen(this)
+        # Once it is dealt, others can release for this member.
+        cost = privacy_of(zone, run, view).charge(this) if job.threshold else None
+        Account(zone, run, view, active.prepared).write_vector(this, upload, figures, cost)
         with active.watch.exchanging():
             index = send_upload(zone, this, upload, send_deal(zone, job, this), figures)
         active.sent = (this.id, index)
@@ -226,6 +244,11 @@ class Runner:
                 f"round {this.body.number} starts from model {this.body.model[:12]}, this zone has {active.digest[:12]}",
                 "guard 11",
             )
+        passage = passage_of(zone, run, view)
+        if (looked_at := passage.find_vector(this)) is not None:
+            let_vector_out(zone, run, view, active.prepared, (looked_at[0].shape[0], job.length))
+            active.drop_ahead()
+            return mask_vector(zone, job, this, *looked_at), {}
         let_work(zone, run, view, active.prepared)
         ahead = active.ahead(view.state.rounds)
         context = active.context(this, active.memory if ahead is None else ahead.take())
@@ -236,7 +259,9 @@ class Runner:
         steps = context.figures.get("steps", context.steps)
         times = active.watch.end(0.0 if ahead is None else ahead.seconds, steps)
         let_vector_out(zone, run, view, active.prepared, (vector.shape[0], job.length))
-        upload = mask_vector(zone, job, this, vector, zone.store_model(context.memory))
+        memory = zone.store_model(context.memory)
+        vector = passage.pass_vector(this, job.codec, vector, active.prepared.data, memory)
+        upload = mask_vector(zone, job, this, vector, memory)
         active.drop_ahead()
         figures = {**context.figures, **times, "steps": steps, "sent_bytes": upload.size_bytes}
         figures["received_bytes"] = job.codec.upload_bytes  # the sum is as long as what went into it
@@ -341,20 +366,12 @@ class Runner:
         return is_followed or stage_of(bound, this, view.state.now) is Stage.FINISHED
 
     def _finish(self, run: Run, view: View, active: Active) -> None:
-        zone, plan = self._zone, run.plan
+        zone = self._zone
         if not zone.blobs.has(active.digest):
             active.snapshot()
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
-        if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
-            (run.id, active.digest), {}
-        ):
-            let_work(zone, run, view, active.prepared)
-            with active.working():
-                counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
-            let_counts_out(zone, run, view, active.prepared, counts)
-            body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
-            zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
+        say_evaluations(active, view)
         self._lagged.add(run.id)
         self._drop_last(run.id, view)
         self._let_go(run.id)

@@ -185,6 +185,11 @@ class ZoneSettings:
         """Whether the kill switch is on, asked of the disk each time."""
         return self.stop_file.exists()
 
+    @property
+    def stopped(self) -> str | None:
+        """Why the zone runs nothing, in words that may stand in the log; None while it does."""
+        return "its kill switch is on" if self.is_stopped else None
+
 
 def load_settings(home: Path) -> ZoneSettings:
     """Read ``zone.toml`` in a home folder.

@@ -194,7 +194,7 @@ class Encoder:
         _check_vector(codec, vector)
         self._codec = codec
         self._vector = vector
-        self._pieces = _Pieces(codec)
+        self._pieces = Pieces(codec)
         self._clipped: dict[int, int] = {}
         self._dtype = np.float32 if vector.dtype == np.float32 and codec.limit <= _FLOAT32_LIMIT else np.float64
 
@@ -253,8 +253,7 @@ class Encoder:
         np.rint(scratch, out=scratch)
         # Written so that a NaN fails it: minimum and maximum hand a NaN on.
         if not (scratch.min() >= -limit and scratch.max() <= limit):
-            if not np.isfinite(values).all():
-                raise Refused("not-finite", "a vector holds NaN or infinity; lower the learning rate or check the data")
+            check_finite(values)
             clipped = int(np.count_nonzero(np.abs(scratch) > limit))
             np.clip(scratch, -limit, limit, out=scratch)
         np.copyto(out, scratch, casting="unsafe")
@@ -277,7 +276,7 @@ class Decoder:
         _check_vector(codec, out)
         self._codec = codec
         self._out = out
-        self._pieces = _Pieces(codec)
+        self._pieces = Pieces(codec)
         self._scratch = np.empty(min(_PIECE, codec.length), np.float64)
 
     def chunk(self, number: int, lanes: Lanes) -> None:
@@ -316,7 +315,7 @@ class Decoder:
             self._out[start:stop] = scratch
 
 
-def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
+def encode(codec: Codec, vector: Source) -> tuple[Lanes, int]:
     """Quantise a whole vector; returns the ring elements and how many values were clipped.
 
     Raises:
@@ -349,7 +348,18 @@ def decode(codec: Codec, lanes: Lanes, dtype: type[np.floating[Any]] = np.float6
     return out
 
 
-class _Pieces:
+def check_finite(values: Vector) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        Refused: there is one.
+
+    """
+    if not np.isfinite(values).all():
+        raise Refused("not-finite", "a vector holds NaN or infinity; lower the learning rate or check the data")
+
+
+class Pieces:
     """Cuts a range of values where the step changes, and into cache-sized pieces."""
 
     def __init__(self, codec: Codec) -> None:

@@ -1,11 +1,15 @@
 """What an id stands for and why things are as they are: the clause, who voted for it, the log entry."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
 from immutables import Map
 
+from serai.agent.admission import touched_by
+from serai.agent.held import REJECTED, WAITING
+from serai.agent.journal import JOURNAL_FILE, open_journal
 from serai.agent.session import Session
 from serai.aggregation.state import (
     Round,
@@ -17,6 +21,7 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
+from serai.analytics.calibration import is_bin_count
 from serai.analytics.state import evaluations_of
 from serai.charter.articles import Rule
 from serai.charter.state import life_of, outcome_of, parties_of
@@ -43,7 +48,9 @@ from serai.programme.statements import (
     ProjectOpen,
 )
 from serai.state import Jobs, State
-from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPlan
+from serai.training.state import model_judged
+from serai.training.statements import RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
+from serai.zones.freezes import find_freezes
 from serai.zones.policy import agreement_source
 from serai.zones.state import find_grant, is_offer_open
 from serai.zones.statements import DataDeletion, Grant, Offer
@@ -71,7 +78,25 @@ def explain(session: Session, prefix: str) -> Explanation:
     index = _index_of(session, state, prefix)
     (entry,) = session.entries(index, index + 1)
     line = read_line(state, entry, index)
-    return Explanation(line, tuple(_facts(state, line)))
+    return Explanation(line, (*_facts(state, line), *_here(session, state, line)))
+
+
+def _here(session: Session, state: State, line: Line) -> Iterator[Fact]:
+    """What holds a run in this zone alone: nothing of it stands in the log."""
+    run = state.runs.plans.get(line.id)
+    member, home = session.settings.member, session.settings.home
+    if run is None or member not in run.plan.offers or not (home / JOURNAL_FILE).exists():
+        return
+    offer = state.zones.offers.get(run.plan.offers[member])
+    with closing(open_journal(home)) as journal:
+        for reason in find_freezes(journal.freezes.in_force(), touched_by(run, offer)):
+            yield "held here", f"guard 17: {reason}"
+        for held in journal.airlock.all():
+            if held.run == run.id and held.decision in {WAITING, REJECTED}:
+                why = held.reason if held.decision == REJECTED else held.why[0]
+                yield "held here", f"egress 5: {held.kind} {short(held.id)} is {held.decision}: {why}"
+    if (stopped := session.settings.stopped) is not None:
+        yield "held here", f"guard 17: {stopped}"
 
 
 def _index_of(session: Session, state: State, prefix: str) -> int:
@@ -194,6 +219,8 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
                 yield f"declined by {member}", f"which says: {words}"
     for member, said in sorted(state.zones.deletions.get(id_, Map()).items()):
         yield f"deleted by {member}", f"what it derived from the data, entry {said.index}"
+    for member, frozen in sorted(run.freezes.items()):
+        yield f"frozen by {member}", f"entry {frozen.at.index}: {frozen.reason}"
     if run.cancelled:
         yield "cancelled", f"by {run.cancelled.member}, entry {run.cancelled.at.index}: {run.cancelled.reason}"
     job = Jobs(state, state.now).get(id_)
@@ -205,10 +232,14 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
     now = f"; round {current.body.number} is {stage_of(job, current, state.now).value}" if current else ""
     yield "rounds", f"{finished_rounds(state.rounds, job)} of {plan.rounds} finished{now}"
     model = final_model(state.rounds, job)
+    judged = model_judged(plan, model)
     yield "model", model or "not yet"
-    if model:
-        for member, record in evaluations_of(state.analytics, id_, model).items():
-            counts = ", ".join(f"{name} {value}" for name, value in sorted(record.body.counts.items()))
+    if judged and judged != model:
+        yield "looks at", judged
+    if judged:
+        for member, record in evaluations_of(state.analytics, id_, judged).items():
+            shown = {name: value for name, value in sorted(record.body.counts.items()) if not is_bin_count(name)}
+            counts = ", ".join(f"{name} {value}" for name, value in shown.items())
             yield f"evaluated by {member}", f"{counts}, entry {record.at.index}"
 
 
@@ -306,6 +337,8 @@ _ABOUT: Final[Mapping[type, Callable[[State, Line], Iterator[Fact]]]] = {
     RunPlan: _of_run,
     RunJoin: _of_run,
     RunDecline: _of_run,
+    RunFreeze: _of_run,
+    RunThaw: _of_run,
     RunCancel: _of_run,
     RoundOpen: _of_round,
     RoundUpload: _of_round,

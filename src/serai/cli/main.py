@@ -52,7 +52,9 @@ _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
             verb: f"serai.cli.verbs.zone:{verb}"
             for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume")
         }
-        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")},
+        | {verb: f"serai.cli.verbs.handover:{verb}" for verb in ("appoint", "follow")}
+        | {verb: f"serai.cli.verbs.freezes:{verb}" for verb in ("freeze", "thaw", "frozen")}
+        | {"airlock": "serai.cli.verbs.airlock:airlock", "uses": "serai.cli.verbs.uses:uses"},
         "Make and run a member's own zone, where its data stays.",
     ),
     "catalog": (
@@ -107,6 +109,9 @@ _VERBS: Final[Mapping[str, str]] = {
     "run": "serai.cli.verbs.train:run",
     "input": "serai.cli.verbs.train:input_",
     "release": "serai.cli.verbs.train:release",
+    "evaluate": "serai.cli.verbs.evaluate:evaluate",
+    "evaluations": "serai.cli.verbs.evaluate:evaluations",
+    "leaderboard": "serai.cli.verbs.evaluate:leaderboard",
     "watch": "serai.cli.verbs.watch:watch",
     "explain": "serai.cli.verbs.look:explain",
     "audit": "serai.cli.verbs.look:audit",

@@ -19,7 +19,7 @@ from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import Denied
-from serai.zones.facts import JobFacts
+from serai.zones.facts import Change, JobFacts
 from serai.zones.forms import parse_dp
 from serai.zones.policy import (
     LEGAL_PROFILE,
@@ -152,7 +152,12 @@ def from_zone(settings: ZoneSettings, dataset: str | None) -> Rulebook:
         Source(Policy(source=ZONE_POLICY, terms=settings.policy), files),
         Source(Policy(source=LEGAL_PROFILE, terms=settings.legal), files),
     ]
-    known = Job(jurisdiction=settings.jurisdiction, retention_days=settings.retention_days, secure_sum=True)
+    known = Job(
+        jurisdiction=settings.jurisdiction,
+        retention_days=settings.retention_days,
+        secure_sum=True,
+        has_airlock=True,
+    )
     if dataset is not None:
         vault = Vault(settings)
         terms = vault.settings_of(dataset).terms
@@ -236,8 +241,16 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         subjects=job.subjects,
         worked_s=job.worked_s,
         release_approvals=job.release_approvals,
+        changes=_changes(job),
+        advantage_millionths=None if job.advantage_permille is None else 1_000 * job.advantage_permille,
+        has_airlock=job.has_airlock,
     )
     return facts, at
+
+
+def _changes(job: Job) -> tuple[Change, ...] | None:
+    told, member = job.changes_permille, min(job.participants or (MemberId("somebody"),))
+    return None if told is None else tuple(Change(metric, member, 1_000 * by) for metric, by in sorted(told.items()))
 
 
 def _agreement(source: str, text: AgreementText, files: tuple[Path, ...]) -> Source:

@@ -250,9 +250,14 @@ ZONE_VERBS: Final = frozenset(
         "seed",
         "record_upload",
         "record_progress",
+        "write",
+        "hold",
+        "let_pass",
     )
 )
 """What a zone does that reaches beyond its memory."""
+
+_PARTS: Final = frozenset(("uses", "airlock"))  # of the journal, deadly as well
 
 
 class Deadly:
@@ -272,6 +277,8 @@ class Deadly:
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._part, name)
+        if name in _PARTS:
+            return Deadly(verb, self._member, self._deaths)
         return self._deadly(name, verb) if name in ZONE_VERBS else verb
 
     def _deadly(self, name: str, verb: Callable[..., Any]) -> Callable[..., Any]:

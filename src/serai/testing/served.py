@@ -98,9 +98,14 @@ class ServedFederation(Federation):
             member.zone.mirror.close()
         self.center_parts.store.close()
 
+    def address(self, member: str) -> str:
+        """Where a member dials the center."""
+        del member
+        return self.url
+
     def client(self, member: str) -> HttpCenter:
         """The center as a member's programs dial it."""
-        return HttpCenter(self.url, self.signer(member, Role.ZONE), MemberId(member), Dialing(backoff_s=()))
+        return HttpCenter(self.address(member), self.signer(member, Role.ZONE), MemberId(member), Dialing(backoff_s=()))
 
     def _build_member(self, name: MemberId) -> Member:
         member = super()._build_member(name)

@@ -1,20 +1,22 @@
 """What is allowed in planning and joining runs.
 
-| article    | says |
-| ---------- | ---- |
-| training 1 | the cited agreement is in force and the speaker is bound by it |
-| training 2 | the run's action lies within the agreement's scope |
-| training 3 | every invited member is bound by the agreement, and they are enough for the minimum; at least two |
-| training 4 | the run's numbers lie within their limits, and no sum of all invited members can wrap; a threshold is more than half of the invited |
-| training 5 | only invited members answer; a joined member neither joins again nor declines |
-| training 6 | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
-| training 7 | a cancelled run stays cancelled; only its planner or an invited member cancels it |
-| training 8 | a joined member tells its pace, in a run that goes by it |
+| article     | says |
+| ----------- | ---- |
+| training 1  | the cited agreement is in force and the speaker is bound by it |
+| training 2  | the run's action lies within the agreement's scope |
+| training 3  | every invited member is bound by the agreement, and they are enough for the minimum; at least two |
+| training 4  | the run's numbers lie within their limits, and no sum of all invited members can wrap; a threshold is more than half of the invited |
+| training 5  | only invited members answer; a joined member neither joins again nor declines |
+| training 6  | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
+| training 7  | a cancelled run stays cancelled; only its planner or an invited member cancels it |
+| training 8  | a joined member tells its pace, in a run that goes by it |
+| training 9  | its planner or an invited member freezes a run, once at a time; who froze it thaws it |
+| training 10 | an evaluation names the model that it is about, has one round, and makes no model |
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
@@ -29,7 +31,17 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.training.methods import MAX_STEPS
 from serai.training.state import Run, RunsState
-from serai.training.statements import RunCancel, RunDecline, RunJoin, RunPace, RunPlan
+from serai.training.statements import (
+    EVALUATED,
+    Action,
+    RunCancel,
+    RunDecline,
+    RunFreeze,
+    RunJoin,
+    RunPace,
+    RunPlan,
+    RunThaw,
+)
 
 MIN_MEMBERS: Final = 2  # the sum of one vector is that vector
 MAX_MEMBERS: Final = 1_000  # K^2 pair seeds a round; beyond this the roster needs a sparse graph
@@ -58,6 +70,9 @@ class Mandate:
     scope: frozenset[str]
 
 
+Answer: TypeAlias = RunJoin | RunDecline | RunPace | RunFreeze | RunThaw | RunCancel
+"""What can be said about a run that is planned."""
+
 InForce = Callable[[Digest], Mandate | None]
 """The mandate of an agreement, or None when it is unknown or not in force at that instant."""
 
@@ -67,7 +82,7 @@ def judge(in_force: InForce, runs: RunsState, said: Said[Body], _at: Instant) ->
     match said.body:
         case RunPlan() as plan:
             return _judge_plan(in_force(plan.agreement), plan, said.member)
-        case RunJoin() | RunDecline() | RunPace() | RunCancel() as answer:
+        case RunJoin() | RunDecline() | RunPace() | RunFreeze() | RunThaw() | RunCancel() as answer:
             run = runs.plans.get(answer.plan)
             if run is None:
                 return Denied("training 5", f"expected the id of a planned run, got {answer.plan[:12]}")
@@ -95,7 +110,20 @@ def _judge_plan(mandate: Mandate | None, plan: RunPlan, speaker: MemberId) -> Ve
             f"expected {MIN_MEMBERS} <= minimum <= invited members <= {MAX_MEMBERS}, "
             f"got a minimum of {plan.minimum} and {len(plan.offers)} invited",
         )
-    return _judge_numbers(plan)
+    return _judge_evaluation(plan) or _judge_numbers(plan)
+
+
+def _judge_evaluation(plan: RunPlan) -> Denied | None:
+    if plan.action is not Action.EVALUATE:
+        return None
+    if EVALUATED not in plan.inputs:
+        return Denied(
+            "training 10", f"an evaluation names the model that it is about among its inputs, as {EVALUATED!r}"
+        )
+    if plan.rounds != 1 or "model" in plan.outputs:
+        made = ", ".join(plan.outputs)
+        return Denied("training 10", f"an evaluation has one round and makes no model, got {plan.rounds} for {made}")
+    return None
 
 
 def _judge_numbers(plan: RunPlan) -> Verdict:
@@ -154,20 +182,32 @@ def _judge_forms(plan: RunPlan) -> Verdict:
     return GRANTED
 
 
-def _judge_answer(
-    in_force: InForce, run: Run, answer: RunJoin | RunDecline | RunPace | RunCancel, speaker: MemberId
-) -> Verdict:
+def _judge_answer(in_force: InForce, run: Run, answer: Answer, speaker: MemberId) -> Verdict:
     match answer:
         case RunPace():
             return _judge_pace(run, answer, speaker)
+        case RunFreeze() | RunThaw():
+            return _judge_freeze(run, answer, speaker)
         case RunCancel():
-            if speaker == run.planner or speaker in run.plan.offers:
-                return GRANTED
-            return Denied("training 7", f"{speaker} neither planned run {run.id[:12]} nor is invited to it")
+            return _judge_concerned(run, speaker, "training 7")
         case RunDecline():
             return _judge_speaker(run, speaker) or _judge_reasons(answer)
         case RunJoin():
             return _judge_speaker(run, speaker) or _judge_join(in_force(run.plan.agreement), run, answer, speaker)
+
+
+def _judge_freeze(run: Run, answer: RunFreeze | RunThaw, speaker: MemberId) -> Verdict:
+    if isinstance(answer, RunThaw):
+        return GRANTED if speaker in run.freezes else Denied("training 9", f"{speaker} does not hold run {run.id[:12]}")
+    if speaker in run.freezes:
+        return Denied("training 9", f"{speaker} holds run {run.id[:12]} since entry {run.freezes[speaker].at.index}")
+    return _judge_concerned(run, speaker, "training 9")
+
+
+def _judge_concerned(run: Run, speaker: MemberId, article: str) -> Verdict:
+    if speaker == run.planner or speaker in run.plan.offers:
+        return GRANTED
+    return Denied(article, f"{speaker} neither planned run {run.id[:12]} nor is invited to it")
 
 
 def _judge_pace(run: Run, pace: RunPace, speaker: MemberId) -> Verdict:

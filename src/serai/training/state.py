@@ -1,4 +1,4 @@
-"""Which runs were planned, who joined or declined, and what was cancelled."""
+"""Which runs were planned, who joined or declined, and what was frozen or cancelled."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
@@ -10,7 +10,19 @@ from serai.aggregation.job import Form, Job
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
-from serai.training.statements import Pace, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
+from serai.training.statements import (
+    EVALUATED,
+    Action,
+    Pace,
+    Reason,
+    RunCancel,
+    RunDecline,
+    RunFreeze,
+    RunJoin,
+    RunPace,
+    RunPlan,
+    RunThaw,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +30,14 @@ class Cancellation:
     """Who stopped a run, when, and why."""
 
     member: MemberId
+    reason: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFrozen:
+    """Why a member holds a run, and since when."""
+
     reason: str
     at: Instant
 
@@ -36,6 +56,7 @@ class Run:
         disowned: members whose join was said by a key that is revoked from before then.
         declines: the reasons of each member that declined and has not joined since.
         paces: how fast each member that joined said it was, last.
+        freezes: why it is held, by each member that holds it.
         cancelled: who stopped it and why; None while it may go on.
 
     """
@@ -49,6 +70,7 @@ class Run:
     disowned: frozenset[MemberId] = frozenset()
     declines: Map[MemberId, tuple[Reason, ...]] = field(default_factory=Map)
     paces: Map[MemberId, RunPace] = field(default_factory=Map)
+    freezes: Map[MemberId, RunFrozen] = field(default_factory=Map)
     cancelled: Cancellation | None = None
 
 
@@ -78,12 +100,23 @@ def apply(runs: RunsState, said: Said[Body], at: Instant) -> RunsState:
         case RunPace() as pace:
             run = runs.plans[pace.plan]
             run = dataclasses.replace(run, paces=run.paces.set(said.member, pace))
+        case RunFreeze(plan=plan_id, reason=reason):
+            run = runs.plans[plan_id]
+            run = dataclasses.replace(run, freezes=run.freezes.set(said.member, RunFrozen(reason=reason, at=at)))
+        case RunThaw(plan=plan_id):
+            run = runs.plans[plan_id]
+            run = dataclasses.replace(run, freezes=run.freezes.delete(said.member))
         case RunCancel(plan=plan_id, reason=reason):
             cancelled = Cancellation(member=said.member, reason=reason, at=at)
             run = dataclasses.replace(runs.plans[plan_id], cancelled=cancelled)
         case _:
             return runs
     return RunsState(plans=runs.plans.set(run.id, run))
+
+
+def is_frozen(run: Run, parties: Collection[MemberId]) -> bool:
+    """Whether one of the members bound by a run's agreement holds it; the freeze of one that left holds nothing."""
+    return any(member in parties for member in run.freezes)
 
 
 def disown(runs: RunsState, indices: Collection[int]) -> RunsState:
@@ -136,6 +169,11 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         has_figures="metrics" in plan.outputs,
         is_guarded=plan.guard_permille > 0,
     )
+
+
+def model_judged(plan: RunPlan, made: Digest | None) -> Digest | None:
+    """The model that a run's evaluations are about: the one it made, or of an evaluation the one it was given."""
+    return plan.inputs.get(EVALUATED) if plan.action is Action.EVALUATE else made
 
 
 def form_of(plan: RunPlan, done: int) -> Form:

@@ -1,9 +1,9 @@
-"""What can be said about a run: plan it, join it, decline it with reasons, tell one's pace, cancel it."""
+"""What can be said about a run: plan it, join it, decline it with reasons, tell one's pace, freeze and thaw it, cancel it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from serai.aggregation.codec import Codec
 from serai.aggregation.job import Form
@@ -18,6 +18,11 @@ class Action(StrEnum):
 
     TRAIN = "train"  # the sums make a model
     STATISTICS = "statistics"  # the sums are the result
+    EVALUATE = "evaluate"  # the sums, and what each member tells of its own rows, say how a model does
+
+
+EVALUATED: Final = "model"
+"""Name under which an evaluation's inputs give the model that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +159,33 @@ class RunPace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunFreeze:
+    """Hold a run for everybody, by the member that planned it or any that was invited, until that member thaws it.
+
+    Attributes:
+        plan: the run.
+        reason: why, for the record.
+
+    """
+
+    KIND: ClassVar[str] = "run.freeze"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE, Role.STEWARD})
+
+    plan: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunThaw:
+    """Take one's own freeze back; the run goes on once nobody's holds it."""
+
+    KIND: ClassVar[str] = "run.thaw"
+    ROLES: ClassVar[frozenset[Role]] = frozenset({Role.DELEGATE, Role.STEWARD})
+
+    plan: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancel:
     """Stop a run for good, by the member that planned it or any that was invited."""
 
@@ -164,4 +196,4 @@ class RunCancel:
     reason: str
 
 
-STATEMENTS: tuple[type[Body], ...] = (RunPlan, RunJoin, RunDecline, RunPace, RunCancel)
+STATEMENTS: tuple[type[Body], ...] = (RunPlan, RunJoin, RunDecline, RunPace, RunFreeze, RunThaw, RunCancel)

@@ -178,6 +178,7 @@ class Admission:
         facts: about the job.
         budgets: allowances that the job would use.
         kill_switch: why this zone's operator said stop; None when nobody did.
+        frozen: what the job touches that this zone has frozen, a sentence each.
         program: about the program.
 
     """
@@ -194,6 +195,7 @@ class Admission:
     budgets: tuple[Budget, ...]
     kill_switch: str | None
     program: ProgramFacts = ProgramFacts()
+    frozen: tuple[str, ...] = ()
 
 
 def agreement_facts(

@@ -8,13 +8,12 @@ from fractions import Fraction
 from typing import Final
 
 from serai.kernel.units import Instant
-from serai.zones.facts import JobFacts, Output, PrivacyCost, Unit
+from serai.zones.facts import RELEASE, JobFacts, Output, PrivacyCost, Unit
 from serai.zones.forms import Reason, listed
 
 PARTIES: Final = "parties"  # in `recipients`: whoever is a party of the cited agreement
 PUBLIC: Final = "public"  # in `recipients`: everybody
 
-_RELEASE: Final = "release"
 _SUBJECTS: Final = "number of subjects (no column of the dataset tells)"
 _HOUR_MS: Final = 3_600_000
 _NO_TIME: Final = "log time (no clock is in the log yet)"
@@ -170,14 +169,15 @@ def check_min_subjects(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about so many subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects >= least else f"needs at least {least} subjects, the rows are about {facts.subjects}"
+    # Reasons stand in the log, and how many subjects there are is nowhere else said.
+    return None if facts.subjects >= least else f"needs at least {least} subjects, and the rows are about fewer"
 
 
 def check_max_subjects(most: int, facts: JobFacts, _at: Instant) -> Reason:
     """The rows are about no more subjects."""
     if facts.subjects is None:
         return missing(_SUBJECTS)
-    return None if facts.subjects <= most else f"allows {most} subjects, the rows are about {facts.subjects}"
+    return None if facts.subjects <= most else f"allows {most} subjects, and the rows are about more"
 
 
 def check_hours(allowed: tuple[int, int], _facts: JobFacts, at: Instant) -> Reason:
@@ -204,15 +204,50 @@ def check_compute_cap(most_s: int, facts: JobFacts, _at: Instant) -> Reason:
     return None if facts.worked_s < most_s else f"allows {most_s} s of work, the program has worked {facts.worked_s} s"
 
 
+def check_airlock(_mode: str, facts: JobFacts, _at: Instant) -> Reason:
+    """A steward of the zone looks at outputs before they leave; at which: ``airlock``."""
+    if facts.has_airlock is None:
+        return missing("airlock of the zone")
+    return (
+        None if facts.has_airlock else "a steward must look at outputs before they leave, and this job waits for none"
+    )
+
+
 def check_release_approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """So many members approved the model, where one is to be released."""
-    if facts.action != _RELEASE:
+    if facts.action != RELEASE:
         return None
     if facts.release_approvals is None:
         return missing("number of approvals of the model")
     if facts.release_approvals >= least:
         return None
     return f"needs {least} members that approve the model, {facts.release_approvals} did"
+
+
+def check_no_member_worse(tolerance: tuple[str, int], facts: JobFacts, _at: Instant) -> Reason:
+    """For no member the model is worse than its own by more, where it is to be released."""
+    if facts.action != RELEASE:
+        return None
+    metric, permille = tolerance
+    change = next((found for found in facts.changes or () if found.metric == metric), None)
+    if change is None:
+        return missing(f"{metric} of the joint model and of each member's own")
+    if change.millionths >= -1_000 * permille:
+        return None
+    worse = f"{-change.millionths / 10**6:.6f}"
+    return f"allows a loss of {permille / 1000:.3f} in {metric} against training alone, {change.member} loses {worse}"
+
+
+def check_membership_advantage(most: int, facts: JobFacts, _at: Instant) -> Reason:
+    """Whoever asks which rows were trained on gains no more, where a model is to be released."""
+    if facts.action != RELEASE:
+        return None
+    if facts.advantage_millionths is None:
+        return missing("advantage of an attacker who asks which rows were trained on, of every participant")
+    if facts.advantage_millionths <= 1_000 * most:
+        return None
+    found = f"{facts.advantage_millionths / 10**6:.6f}"
+    return f"allows an attacker an advantage of {most / 1000:.3f}, a member measured {found}"
 
 
 def missing(fact: str) -> str:

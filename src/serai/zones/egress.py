@@ -48,6 +48,7 @@ class Egress:
         measured: what is there.
         policies: the effective policy that the guard applied.
         kill_switch: why this zone's operator said stop; None when nobody did.
+        frozen: what the output touches that this zone has frozen, a sentence each.
 
     """
 
@@ -57,6 +58,7 @@ class Egress:
     measured: Measured
     policies: tuple[Policy, ...]
     kill_switch: str | None
+    frozen: tuple[str, ...] = ()
 
 
 Check: TypeAlias = Callable[[Egress], Iterable[Denied]]
@@ -106,6 +108,8 @@ def _fewest(declared: int | None, rows: int | None) -> int | None:
 def _kill_switch(egress: Egress) -> Iterator[Denied]:
     if egress.kill_switch is not None:
         yield Denied("egress 4", f"this zone's operator said stop: {egress.kill_switch or 'no reason given'}")
+    for reason in egress.frozen:
+        yield Denied("egress 4", reason)
 
 
 STEPS: Final[tuple[tuple[str, Check], ...]] = (

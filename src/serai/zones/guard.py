@@ -28,7 +28,7 @@ step  name             denies when
 14    budget           the job would overdraw a budget
 15    approvals        too few members approved
 16    hours            it is not the hour, or an embargo has not ended
-17    kill switch      the operator of this zone said stop
+17    kill switch      the operator of this zone said stop, or has frozen what the job touches
 ====  ===============  ===============================================================
 
 The order is that of the trust it builds: nothing read from a log counts before
@@ -322,6 +322,8 @@ def _hours(admission: Admission) -> Iterator[Denied]:
 def _kill_switch(admission: Admission) -> Iterator[Denied]:
     if admission.kill_switch is not None:
         yield Denied("guard 17", f"this zone's operator said stop: {admission.kill_switch or 'no reason given'}")
+    for reason in admission.frozen:
+        yield Denied("guard 17", reason)
 
 
 STEPS: Final[tuple[tuple[str, Check], ...]] = (

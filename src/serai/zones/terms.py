@@ -31,6 +31,11 @@ term                      value            holds when
 ``embargo_until_ms``      Unix ms          log time has come to it
 ``release_approvals``     members          so many approved the model, by its digest, before it is released
 ``compute_cap_s``         seconds          the run's program has worked less than that in this zone
+``airlock``               ``first``,       a steward looks at such outputs before they leave: ``zones.airlock``
+                          ``unusual`` or
+                          ``always``
+``no_member_worse``       metric, permille a released model is worse by no more, for any member, than its own
+``membership_advantage``  permille         a released model tells an attacker no more of who was trained on
 ========================  ===============  ==================================================
 """
 
@@ -112,6 +117,9 @@ def find_expiry(terms: tuple[Term, ...]) -> int | None:
     )
 
 
+QUALITY_TERMS: Final = frozenset({"no_member_worse", "membership_advantage"})
+"""Terms about a model that is to be released, which the evaluations of its run tell."""
+
 VOCABULARY: Final[Mapping[str, TermRule]] = {
     "purpose": TermRule(forms.codes_form, checks.check_purpose),
     "code": TermRule(forms.digests_form, checks.check_code),
@@ -134,5 +142,8 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "embargo_until_ms": TermRule(forms.count_form, checks.check_embargo),
     "release_approvals": TermRule(forms.count_form, checks.check_release_approvals),
     "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),
+    "airlock": TermRule(forms.airlock_form, checks.check_airlock),
+    "no_member_worse": TermRule(forms.tolerance_form, checks.check_no_member_worse, forms.parse_tolerance),
+    "membership_advantage": TermRule(forms.permille_form, checks.check_membership_advantage),
 }
 """Every term there is; anything else denies."""

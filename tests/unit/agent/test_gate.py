@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serai.agent.admission import Prepared
-from serai.agent.gate import _subjects_behind
+from serai.agent.gate import subjects_behind
 from serai.training.methods import Data
 
 
@@ -26,4 +26,4 @@ def prepared(train, held_back, subjects):
     ],
 )
 def test_the_part_with_so_many_rows_is_the_one_behind(held_back, rows, subjects, behind):
-    assert _subjects_behind(prepared(30, held_back, subjects), rows) == behind
+    assert subjects_behind(prepared(30, held_back, subjects), rows) == behind

@@ -31,6 +31,8 @@ def test_the_verbs_of_a_first_day_are_all_there():
             f"zone {verb}"
             for verb in ("init", "join", "start", "offer", "grant", "withdraw", "stop", "resume", "appoint", "follow")
         ),
+        *(f"zone {verb}" for verb in ("freeze", "thaw", "frozen", "uses")),
+        *(f"zone airlock {verb}" for verb in ("list", "show", "release", "reject")),
         *(f"keys {verb}" for verb in ("new", "sign", "submit", "message", "attach", "list", "disputed", "check")),
         *(f"keys request {what}" for what in ("rotate", "revoke", "object", "adopt", "accede", "leave")),
         *(f"recipe {verb}" for verb in ("pack", "approve", "base", "adapters")),
@@ -53,6 +55,9 @@ def test_the_verbs_of_a_first_day_are_all_there():
             "run",
             "input",
             "release",
+            "evaluate",
+            "evaluations",
+            "leaderboard",
             "watch",
             "log show",
             *(f"log {verb}" for verb in ("bundle", "take", "proof", "verify", "policy", "evidence", "exit")),

@@ -16,7 +16,18 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.training.rules import Mandate, judge
 from serai.training.state import RunsState, apply, job_of
-from serai.training.statements import STATEMENTS, Action, Reason, RunCancel, RunDecline, RunJoin, RunPace, RunPlan
+from serai.training.statements import (
+    STATEMENTS,
+    Action,
+    Reason,
+    RunCancel,
+    RunDecline,
+    RunFreeze,
+    RunJoin,
+    RunPace,
+    RunPlan,
+    RunThaw,
+)
 
 AGREEMENT = digest_of(b"agreement")
 MEMBERS = ("ararat", "bern", "cusco")
@@ -205,6 +216,8 @@ def test_every_statement_survives_its_canonical_json():
         RunJoin(plan=digest_of(b"p"), agg_key=key_of("bern")),
         RunDecline(plan=digest_of(b"p"), reasons=(Reason(article="clause 2", text="expired"),)),
         RunPace(plan=digest_of(b"p"), step_us=1500, exchange_ms=0),
+        RunFreeze(plan=digest_of(b"p"), reason="an incident"),
+        RunThaw(plan=digest_of(b"p")),
         RunCancel(plan=digest_of(b"p"), reason="no"),
     )
     assert tuple(map(type, bodies)) == STATEMENTS
@@ -220,3 +233,14 @@ def test_statements_of_other_rooms_change_nothing_here(planned):
     words = dataclasses.replace(said(PLAN), body=Other())
     assert apply(planned.runs, words, NOW) is planned.runs
     assert isinstance(Digest(words.id), str)
+
+
+def test_whoever_may_cancel_a_run_may_freeze_it_once_and_alone_thaws_it(planned):
+    freeze, thaw = RunFreeze(plan=planned.run, reason="an incident"), RunThaw(plan=planned.run)
+    assert article(planned.say(freeze, "stranger")) == "training 9"
+    assert article(planned.say(thaw, "cusco")) == "training 9"
+    assert planned.say(freeze, "cusco") == GRANTED
+    assert article(planned.say(freeze, "cusco")) == "training 9"
+    assert article(planned.say(thaw, "bern")) == "training 9"
+    assert planned.say(thaw, "cusco") == GRANTED
+    assert planned.say(freeze, "bern") == GRANTED

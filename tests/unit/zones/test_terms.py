@@ -6,7 +6,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.facts import Change, JobFacts, PrivacyCost, Transfer, Unit
 from serai.zones.terms import VOCABULARY, find_expiry, judge_form, judge_forms, judge_term
 
 AT = Instant(7, 1_000)
@@ -32,6 +32,7 @@ FACTS = JobFacts(
     privacy=PrivacyCost(unit=Unit.RECORD, epsilon_millionths=2_500_000, delta_trillionths=10**6),
     subjects=80,
     worked_s=59,
+    has_airlock=True,
 )
 
 HOLDS = [
@@ -59,7 +60,10 @@ HOLDS = [
     ("hours", "22-06"),
     ("embargo_until_ms", 1_000),
     ("compute_cap_s", 60),
+    ("airlock", "unusual"),
     ("release_approvals", 9),
+    ("no_member_worse", ("auc", "20")),
+    ("membership_advantage", 100),
 ]
 FAILS = [
     ("purpose", ("climate",), "'health.heart'"),
@@ -77,8 +81,8 @@ FAILS = [
     ("transfer_basis", ("treaty-8",), "holds treaty-7"),
     ("max_uses", 4, "4 already used"),
     ("dp", ("record", "2.499999", "1e-6"), "alone costs epsilon 2.5"),
-    ("min_subjects", 81, "about 80"),
-    ("max_subjects", 79, "about 80"),
+    ("min_subjects", 81, "are about fewer"),
+    ("max_subjects", 79, "are about more"),
     ("hours", "01-24", "allows the hours 01-24 UTC, log time is 1000 ms"),
     ("embargo_until_ms", 1_001, "nothing before 1001 ms, log time is 1000 ms"),
     ("compute_cap_s", 59, "has worked 59 s"),
@@ -119,6 +123,42 @@ def test_approvals_of_a_model_are_asked_for_when_it_is_released_and_not_before()
     assert judge_term(demand, FACTS, AT, "agreement abc") == GRANTED
 
 
+def test_an_airlock_that_a_job_would_not_pass_fails():
+    verdict = judge_term(term("airlock", "first"), replace(FACTS, has_airlock=False), AT, "zone policy")
+    assert isinstance(verdict, Denied)
+    assert "waits for none" in verdict.reason
+
+
+WORST = (Change("auc", MemberId("cusco"), -20_000), Change("brier", MemberId("bern"), 5))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fact", "says"),
+    [
+        ("no_member_worse", ("auc", "20"), {"changes": WORST}, None),
+        ("no_member_worse", ("brier", "0"), {"changes": WORST}, None),
+        ("no_member_worse", ("auc", "19"), {"changes": WORST}, "cusco loses 0.020000"),
+        ("no_member_worse", ("accuracy", "1000"), {"changes": WORST}, "missing fact"),
+        ("no_member_worse", ("auc", "1000"), {"changes": None}, "missing fact"),
+        ("membership_advantage", 100, {"advantage_millionths": 100_000}, None),
+        ("membership_advantage", 0, {"advantage_millionths": -3}, None),
+        (
+            "membership_advantage",
+            100,
+            {"advantage_millionths": 100_001},
+            "advantage of 0.100, a member measured 0.100001",
+        ),
+        ("membership_advantage", 1000, {"advantage_millionths": None}, "missing fact"),
+    ],
+)
+def test_how_good_a_model_is_and_what_it_gives_away_is_asked_when_it_is_released_and_not_before(
+    name, value, fact, says
+):
+    verdict = judge_term(term(name, value), replace(FACTS, action="release", **fact), AT, "agreement abc")
+    assert verdict == GRANTED if says is None else says in verdict.reason
+    assert judge_term(term(name, value), replace(FACTS, **fact), AT, "agreement abc") == GRANTED
+
+
 def test_a_purpose_is_not_below_another_that_only_begins_alike():
     facts = replace(FACTS, purpose="healthcare")
     assert isinstance(judge_term(term("purpose", ("health",)), facts, AT, "offer abc"), Denied)
@@ -126,7 +166,8 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals"} == set(VOCABULARY)
+    of_releases = {"airlock", "release_approvals", "no_member_worse", "membership_advantage"}
+    assert {name for name, _, _ in FAILS} | {"secure_sum"} | of_releases == set(VOCABULARY)
 
 
 NEEDS = {
@@ -147,6 +188,7 @@ NEEDS = {
     "min_subjects": "subjects",
     "max_subjects": "subjects",
     "compute_cap_s": "worked_s",
+    "airlock": "has_airlock",
 }
 
 
@@ -233,6 +275,19 @@ BENT = [
     ("hours", 22),
     ("embargo_until_ms", "2035"),
     ("compute_cap_s", "1h"),
+    ("no_member_worse", 20),
+    ("no_member_worse", ("auc",)),
+    ("no_member_worse", ("auc", "1001")),
+    ("no_member_worse", ("auc", "-1")),
+    ("no_member_worse", ("auc", "2.5")),
+    ("no_member_worse", ("f1", "20")),
+    ("membership_advantage", -1),
+    ("membership_advantage", 1001),
+    ("membership_advantage", True),
+    ("membership_advantage", "100"),
+    ("airlock", "sometimes"),
+    ("airlock", True),
+    ("airlock", ("always",)),
 ]
 
 
