@@ -6,6 +6,7 @@ from serai.aggregation.state import Stage, stage_of
 from serai.charter.statements import AgreementWithdraw
 from serai.errors import Refused
 from serai.kernel.keys import Role
+from serai.reports.course import course_of
 from serai.state import Jobs
 from serai.training.state import job_of
 from serai.training.statements import RunCancel, RunFreeze, RunThaw
@@ -121,3 +122,11 @@ def test_a_stranger_to_a_run_freezes_nothing(make_bloc):
     run = story.bloc.train(agreement, "newton", 1, FEATURES)
     with pytest.raises(Refused, match="pune neither planned run"):
         freeze(story, "pune", run)
+
+
+def test_whoever_watches_a_frozen_run_is_told_who_holds_it(running):
+    story, run = running
+    freeze(story, "lima", run)
+    assert course_of(story.bloc.state, run).why == "lima holds it: an incident"
+    thaw(story, "lima", run)
+    assert course_of(story.bloc.state, run).why == ""

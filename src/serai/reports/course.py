@@ -104,7 +104,7 @@ class Course:
     Attributes:
         run: its plan, and the zones' answers to it.
         status: where it is.
-        why: why it was cancelled or halted; empty otherwise.
+        why: why it was cancelled, is held or halted; empty otherwise.
         rounds: every round that was opened, failed ones too.
         finished: how many of them finished.
         model: what it came to; None before its end.
@@ -177,7 +177,7 @@ def course_of(
     return Course(
         run=found,
         status=status_of(state, found),
-        why=divergence(state.rounds, run) or ("" if model else _cancellation(found)),
+        why=divergence(state.rounds, run) or ("" if model else _standstill(found)),
         rounds=rounds,
         finished=finished_rounds(state.rounds, job),
         model=model,
@@ -233,8 +233,11 @@ def _job_of(state: State, run: Run) -> Job:
     return job
 
 
-def _cancellation(run: Run) -> str:
-    return "" if run.cancelled is None else f"{run.cancelled.member} cancelled it: {run.cancelled.reason}"
+def _standstill(run: Run) -> str:
+    """Who cancelled a run, or holds it, and why; empty while it may go on."""
+    if run.cancelled is not None:
+        return f"{run.cancelled.member} cancelled it: {run.cancelled.reason}"
+    return "; ".join(f"{member} holds it: {frozen.reason}" for member, frozen in sorted(run.freezes.items()))
 
 
 def _counts(state: State, run: Digest, model: Digest) -> dict[MemberId, Mapping[str, int]]:
