@@ -78,6 +78,7 @@ GOOD = JobFacts(
     purpose="health.heart.failure",
     code=CODE,
     rows=303,
+    cohort=303,
     outputs=("model",),
     participants=MEMBERS,
     minimum=3,

@@ -37,6 +37,7 @@ from serai.ledger.merkle import leaf_hash, node_hash, root_of
 from serai.ledger.tiles import encode_bundle
 from serai.programme.fairness import INDICES
 from serai.programme.stages import LIFE
+from serai.recipes.evaluation import evaluating, read_totals
 from serai.recipes.registry import build
 from serai.testing.federation import Federation
 from serai.testing.summing import sum_tables
@@ -294,6 +295,17 @@ def test_the_recipe_in_the_pages_learns_what_it_says():
         assert clipped == 0
 
     assert recipe.combine(recipe.initial(), decode(codec, total), 2)["share"].tolist() == [0.5]
+
+
+def test_the_program_that_predicts_is_scored():
+    names = {}
+    exec(blocks("how-to/evaluate-a-model.md", "python")[0], names)  # our own page
+    recipe = evaluating(names["Recipe"]({"slope": "2"}, {}), {"model": {}})
+    x = np.linspace(-1, 1, 40).reshape(40, 1)
+    data = Data(x=x, y=np.zeros(40), test_x=x, test_y=(x[:, 0] > 0.2).astype(float), names=("a",))
+    context = Context(round=0, seed=bytes(32), member="bern")
+    totals = read_totals(recipe.combine(recipe.initial(), recipe.contribute(recipe.initial(), data, context), 1.0))
+    assert (totals["n"], totals["tp"], totals["u2"]) == (40, 16, 2 * 16 * 24)
 
 
 def test_the_agreement_in_the_tutorial_is_one_that_can_be_proposed(tmp_path):

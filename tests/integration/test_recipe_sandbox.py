@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serai.agent.programs import Programs, Source, _figures
+from serai.agent.answered import read_figures
+from serai.agent.measuring import measure
+from serai.agent.programs import Programs, Source, is_scored
 from serai.agent.sandbox import find_fence
 from serai.agent.settings import ForeignCode, Limits, SandboxMode, SandboxSettings
 from serai.aggregation.codec import Encoder
@@ -341,7 +343,35 @@ def test_a_recipe_that_comes_with_serai_gives_the_same_in_the_worker(programs, d
     there = whole(program.recipe.contribute(model, data, context()))
     assert there.tobytes() == here.contribute(model, data, context()).tobytes()
     assert program.recipe.evaluate(model, data) == here.evaluate(model, data)
+    assert is_scored(program.recipe)
+    assert program.recipe.scores(model, data.x).tobytes() == here.scores(model, data.x).tobytes()
+    assert measure(program.recipe, model, data, 1) == measure(here, model, data, 1)
     program.close()
+
+
+SCORED = "    def scores(self, model, x):\n        return {}\n"
+
+
+def test_what_a_foreign_recipe_scores_is_counted_by_the_agent_and_not_by_the_recipe(opened, data):
+    recipe = opened(FINE, SCORED.format("1 / (1 + x[:, 0])"))
+    rows = Data(x=data.x, y=data.y, test_x=np.tile(data.x, (3, 1)), test_y=np.tile(data.y, 3), names=data.names)
+    evaluate = "    def evaluate(self, model, data):\n        return {'n': len(data.test_y)}\n"
+    assert not is_scored(opened(FINE))
+    assert recipe.scores({}, data.x).tolist() == (1 / (1 + data.x[:, 0])).tolist()
+    counts = measure(opened(FINE, SCORED.format("1 / (1 + x[:, 0])") + evaluate), {"w": np.zeros(3)}, rows, 1)
+    # Scores fall with the first feature, and three copies of the rows make nine of each pair.
+    yes, no = data.x[data.y > 0, 0], data.x[data.y < 1, 0]
+    assert counts["u2"] == 2 * 9 * sum(one < other for one in yes for other in no)
+
+
+@pytest.mark.parametrize(
+    "scores", ["x[:, 0] + 1", "x[1:, 0] * 0", "x * 0", "x[:, 0] * np.nan", "'yes'", "[0.5] * 3", "-x[:, 0]"]
+)
+def test_scores_that_are_no_probabilities_are_refused(scores, opened, data):
+    recipe = opened(FINE, SCORED.format(scores))
+
+    with pytest.raises(Refused):
+        recipe.scores(recipe.initial(), data.x)
 
 
 def test_a_worker_that_is_killed_is_started_again_once_the_rest_is_over(tmp_path, data):
@@ -483,7 +513,7 @@ def test_a_recipe_that_says_nonsense_of_itself_is_refused(opened, told):
     assert refused.value.code == "sandbox-answer"
 
 
-def test_a_foreign_recipe_shows_no_figures(opened, data):
+def test_a_foreign_recipe_shows_noread_figures(opened, data):
     now = context()
     opened("context.figures['steps'] = 7\nreturn np.zeros(3)").contribute({"w": np.zeros(3)}, data, now)
     assert now.figures == {}
@@ -491,9 +521,9 @@ def test_a_foreign_recipe_shows_no_figures(opened, data):
 
 @pytest.mark.parametrize("bad", [None, [], {"row": 7}, {"steps": 0.5}, {"steps": True}, {"steps": 2**53}])
 def test_figures_are_whole_numbers_by_known_names(bad):
-    assert _figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
+    assert read_figures({"steps": 7, "rho_permille": -1000}) == {"steps": 7, "rho_permille": -1000}
     with pytest.raises(Malformed):
-        _figures(bad)
+        read_figures(bad)
 
 
 def test_a_recipe_of_ours_trains_ahead_behind_the_fence_as_it_does_in_process(programs, data):

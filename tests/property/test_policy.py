@@ -12,7 +12,7 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
 from serai.zones.airlock import Airlock, airlock_of
 from serai.zones.budgets import limits_of, privacy_budgets
-from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.facts import Change, JobFacts, PrivacyCost, Transfer, Unit
 from serai.zones.forms import AIRLOCKS
 from serai.zones.guard import judge_budgets
 from serai.zones.policy import Policy, compile_policies, judge_policies, merge_policies, select_terms
@@ -26,6 +26,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.sampled_from(["required", "optional", "", *AIRLOCKS, "22-06", "06-22", "00-24", "24-00"]),
     st.sampled_from([("record", "2", "1e-5"), ("member", "1", "1e-6"), ("record", "0", "1e-5")]),
+    st.sampled_from([("auc", "2"), ("brier", "0"), ("auc", "x"), ("f1", "1")]),
 )
 TERMS = st.builds(
     Term,
@@ -51,6 +52,7 @@ FACTS = st.builds(
     purpose=maybe(st.sampled_from(["a", "a.b", "b"])),
     code=maybe(st.sampled_from([Digest("11" * 32), Digest("22" * 32)])),
     rows=maybe(st.integers(0, 6)),
+    cohort=maybe(st.integers(0, 6)),
     outputs=maybe(st.sampled_from([(), ("model",), ("metrics", "model")])),
     participants=maybe(st.frozensets(MEMBERS)),
     minimum=maybe(st.integers(0, 4)),
@@ -74,6 +76,14 @@ FACTS = st.builds(
     subjects=maybe(st.integers(0, 6)),
     worked_s=maybe(st.integers(0, 6)),
     release_approvals=maybe(st.integers(0, 6)),
+    changes=maybe(
+        st.sampled_from(["auc", "brier"]).flatmap(
+            lambda metric: st.builds(Change, st.just(metric), MEMBERS, st.integers(-3_000, 3_000)).map(
+                lambda one: (one,)
+            )
+        )
+    ),
+    advantage_millionths=maybe(st.integers(-1_000, 6_000)),
     has_airlock=maybe(st.booleans()),
 )
 INSTANTS = st.builds(
@@ -173,6 +183,7 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "purpose",
             "code",
             "rows",
+            "cohort",
             "outputs",
             "participants",
             "minimum",
@@ -189,6 +200,8 @@ def test_splitting_terms_by_name_loses_no_reason(policies, facts, at, names):
             "subjects",
             "worked_s",
             "release_approvals",
+            "changes",
+            "advantage_millionths",
             "has_airlock",
         ]
     ),

@@ -47,6 +47,7 @@ class Active:
         is_torn: whether a step that was taken piece by piece broke off, so that ``model`` is none.
         outcome: the round whose sum was read last, the model it made, and that model's digest.
         loss: of a model on this zone's held-back rows, by its digest, where the plan has a guard.
+        measured: what was counted of models for evaluations, by digest and by the fewest rows of a part.
         watch: how long things take.
 
     """
@@ -66,6 +67,7 @@ class Active:
     is_torn: bool = False
     outcome: tuple[Digest, Model, Digest] | None = None
     loss: tuple[Digest, float] | None = None
+    measured: dict[tuple[Digest, int | None], dict[str, int]] = field(default_factory=dict)
     watch: Stopwatch = field(default_factory=Stopwatch)
     _ahead: Ahead | None = None
 

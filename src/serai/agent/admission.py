@@ -15,13 +15,13 @@ from serai.agent.privacy import RunPrivacy
 from serai.agent.programs import Program, Source, is_foreign_name
 from serai.agent.zone import Zone
 from serai.charter.state import parties_of
-from serai.errors import Refused, SeraiError
+from serai.errors import Malformed, Refused, SeraiError
 from serai.kernel.ids import Digest, MemberId, digest_of
 from serai.recipes.archive import MAX_ARCHIVE_BYTES
-from serai.recipes.registry import code_digest
+from serai.recipes.registry import code_digest, find_cohort
 from serai.training.methods import Data, Recipe, columns_of
 from serai.training.state import Run
-from serai.training.statements import Reason
+from serai.training.statements import Action, Reason, RunPlan
 from serai.zones.admission import (
     Admission,
     DigestFacts,
@@ -258,7 +258,14 @@ def _source(zone: Zone, run: Run, view: View) -> Source:
     plan = run.plan
     archive = _archive(zone, run, view) if is_foreign_name(plan.recipe) else None
     inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
-    return Source(recipe=plan.recipe, params=plan.params, inputs=inputs, archive=archive, length=plan.length)
+    return Source(
+        recipe=plan.recipe,
+        params=plan.params,
+        inputs=inputs,
+        archive=archive,
+        length=plan.length,
+        evaluates=plan.action is Action.EVALUATE,
+    )
 
 
 def _archive(zone: Zone, run: Run, view: View) -> bytes:
@@ -284,11 +291,13 @@ def _found(find: Callable[[], Digest]) -> Digest | None:
 
 def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties: frozenset[MemberId]) -> JobFacts:
     plan = run.plan
+    rows = None if dataset is None else zone.vault.rows_by_digest(dataset)
     facts = JobFacts(
         action=plan.action,
         purpose=plan.purpose,
         code=plan.code,
-        rows=None if dataset is None else zone.vault.rows_by_digest(dataset),
+        rows=rows,
+        cohort=_cohort(plan, rows),
         outputs=plan.outputs,
         participants=frozenset(MemberId(member) for member in plan.offers),
         minimum=plan.minimum,
@@ -301,6 +310,15 @@ def _job_facts(zone: Zone, run: Run, view: View, dataset: Digest | None, parties
         subjects=None if dataset is None else zone.vault.subjects_by_digest(dataset),
     )
     return refresh(zone, run, view, facts, parties)
+
+
+def _cohort(plan: RunPlan, rows: int | None) -> int | None:
+    """Fewest rows that a run adds up by themselves: all of them where it asks by no group; None if nobody can tell."""
+    try:
+        asked = find_cohort(plan.recipe, plan.params)
+    except Malformed:
+        return None
+    return rows if asked is None or rows is None else min(rows, asked)
 
 
 def refresh(zone: Zone, run: Run, view: View, facts: JobFacts, parties: frozenset[MemberId] | None = None) -> JobFacts:

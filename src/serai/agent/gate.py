@@ -24,6 +24,7 @@ from serai.kernel.ids import Digest
 from serai.kernel.verdict import Denied
 from serai.state import Jobs
 from serai.training.state import Run
+from serai.training.statements import Action
 from serai.zones.admission import data_facts, effective_policies
 from serai.zones.airlock import Airlock, airlock_of
 from serai.zones.budgets import limits_of
@@ -32,7 +33,7 @@ from serai.zones.facts import Output
 from serai.zones.guard import HOUR_TERMS
 from serai.zones.policy import Policy, judge_policies, select_terms
 from serai.zones.statements import PrivacyCharge
-from serai.zones.terms import find_expiry
+from serai.zones.terms import QUALITY_TERMS, find_expiry
 
 WORK_TERMS: Final = HOUR_TERMS | {"compute_cap_s"}
 MADE_OF_ROWS: Final = frozenset(
@@ -107,8 +108,9 @@ def check_freeze(zone: Zone, run: Run, view: View) -> None:
 def _vector_egress(zone: Zone, run: Run, view: View, prepared: Prepared, lengths: tuple[int, int]) -> Egress:
     kind = Output.MODEL if Output.MODEL in run.plan.outputs else Output.AGGREGATE
     length, declared = lengths
-    subjects = prepared.subjects[0] if prepared.subjects else None
-    rows = len(prepared.data.x)
+    is_evaluation = run.plan.action is Action.EVALUATE  # which looks at the rows held back, and at no others
+    subjects = prepared.subjects[int(is_evaluation)] if prepared.subjects else None
+    rows = len(prepared.data.test_x if is_evaluation else prepared.data.x)
     measured = Measured(output=kind, rows=rows, length=length, secure_sum=True, subjects=subjects)
     return Egress(
         at=view.state.now,
@@ -153,6 +155,28 @@ def let_counts_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts:
         frozen=find_frozen(zone, run, view),
     )
     _let_out(egress)
+
+
+def least_cohort(zone: Zone, run: Run, view: View) -> int | None:
+    """How many rows a part of an evaluation must be about by the terms; None where no part may be told of.
+
+    Of whom the rows of a part are is not looked up, so where terms ask for subjects nothing is broken up.
+    """
+    terms = [term for policy in _policies(zone, run, view) for term in policy.terms]
+    if any(term.name == "min_subjects" for term in terms):
+        return None
+    return max((term.value for term in terms if term.name == "min_cohort" and isinstance(term.value, int)), default=1)
+
+
+def quality_terms(zone: Zone, run: Run, view: View) -> tuple[Policy, ...]:
+    """The terms that hold here on a model that is to be released, by where they stand.
+
+    Raises:
+        Refused: the grant or the offer has ended.
+
+    """
+    asked = select_terms(_policies(zone, run, view), lambda name: name in QUALITY_TERMS)
+    return tuple(policy for policy in asked if policy.terms)
 
 
 def may_metrics_out(zone: Zone, run: Run, view: View, prepared: Prepared, counts: Mapping[str, int]) -> bool:

@@ -105,7 +105,14 @@ _LOOK: Final = "look"
 _DRAWN: Final = (_NOISE, _LOOK, f"{_NOISE} ahead")
 """What seeds are drawn for beside the masks of a round."""
 
+_ALONE: Final = "alone"
+
 _AT_ONCE: Final = 500  # names in one statement; SQLite takes a few hundred more
+
+
+def alone(run: Digest) -> Digest:
+    """Under what name a zone keeps how far the model is that it trains by itself, beside what a run made."""
+    return Digest(f"{_ALONE} {run}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +276,12 @@ class Journal:
             topics: its rounds, and under what else its seeds were drawn.
 
         """
+        topics = [*topics, alone(run)]
         names = [name for topic in topics for name in (topic, *(f"{kind} {topic}" for kind in _DRAWN))]
         with transaction(self._engine) as connection:
             # Otherwise SQLite only marks the pages as free and leaves in them what they held.
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            gone = connection.execute(delete(_PROGRESS).where(_PROGRESS.c.run == run)).rowcount
+            gone = connection.execute(delete(_PROGRESS).where(_PROGRESS.c.run.in_((run, alone(run))))).rowcount
             gone += connection.execute(delete(_WORK).where(_WORK.c.run == run)).rowcount
             gone += forget_held(connection, run)
             for start in range(0, len(names), _AT_ONCE):

@@ -22,6 +22,7 @@ from serai.recipes.registry import build
 from serai.training.methods import columns_of
 from serai.training.privacy import Mechanism, PrivateRecipe
 from serai.training.state import Run
+from serai.training.statements import Action
 from serai.zones.admission import Budget
 from serai.zones.budgets import PrivacyLimit, limits_of, privacy_budgets
 from serai.zones.facts import PrivacyCost
@@ -135,8 +136,8 @@ class RunPrivacy:
     def _mechanism(self) -> Mechanism | None:
         """What the program does to each record; None if it adds no noise, or is not one that serai vouches for."""
         plan, zone = self.run.plan, self.zone
-        if is_foreign_name(plan.recipe):
-            return None
+        if is_foreign_name(plan.recipe) or plan.action is Action.EVALUATE:
+            return None  # an evaluation sums exact counts, however private the training was
         inputs = {name: zone.read_model(digest) for name, digest in sorted(plan.inputs.items())}
         recipe = build(plan.recipe, plan.params, inputs)
         if not isinstance(recipe, PrivateRecipe) or recipe.mechanism(1) is None:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from serai.agent.answered import Answered, read_vector
+from serai.agent.answered import Answered, read_counts, read_figures, read_memory, read_scores, read_vector
 from serai.agent.rows import rows_call
 from serai.agent.sandbox import ARTICLE, Answer, Call, Fence, Worker, find_fence, sweep
 from serai.agent.settings import ForeignCode, SandboxMode, SandboxSettings
@@ -31,9 +32,9 @@ from serai.errors import Malformed, Refused
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.records import from_json, to_json
 from serai.recipes.equipment import DEFAULTS, Equipment
+from serai.recipes.evaluation import evaluating, first_totals
 from serai.recipes.registry import RECIPES, build
 from serai.training.methods import (
-    FIGURES,
     MAX_COLUMNS,
     MAX_STEPS,
     Context,
@@ -44,23 +45,18 @@ from serai.training.methods import (
     TwoPhased,
     Vector,
     columns_of,
+    gives_probabilities,
 )
 from serai.training.rules import MAX_LENGTH, OUTPUTS
 from serai.training.tensors import Model, Tensor, digest_model, read_model, write_model
 
 T = TypeVar("T")
 
-MAX_COUNTS: Final = 4_096
-MAX_COUNT: Final = 2**53 - 1  # what canonical JSON holds exactly
-FOREIGN_COUNTS: Final = frozenset({"n", "correct", "tp", "fp", "tn", "fn"})
-"""Counts leave in the clear: names or values of a stranger's choice could spell out a row."""
-
 SCRATCH: Final = "scratch"  # folder for workers' files, where the fence gives them no place of their own
 _FIRST_REST_S: Final = 5.0
 _LONGEST_REST_S: Final = 600.0
 _SLACK_BYTES: Final = 2**24
 _LARGEST_START_BYTES: Final = 2**36  # what a foreign recipe may start from; takes room only as it is written
-_COUNT_NAME: Final = re.compile(r"[A-Za-z0-9_./@-]{1,64}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _log = logging.getLogger(__name__)
 
@@ -75,6 +71,7 @@ class Source:
         inputs: models it starts from or uses.
         archive: its packed source; None for one that comes with serai.
         length: values in a member's vector; 0 if the recipe is still to be asked.
+        evaluates: whether the program is to evaluate a model among its inputs, and train nothing.
 
     """
 
@@ -83,6 +80,7 @@ class Source:
     inputs: Mapping[str, Model]
     archive: bytes | None = None
     length: int = 0
+    evaluates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class Programs:
         if obstacle := self.find_obstacle(is_foreign=is_foreign):
             raise Refused("sandbox-missing", obstacle, ARTICLE)
         equipment = self.settings.equipment
-        ours = None if is_foreign else build(source.recipe, source.params, source.inputs, equipment)
+        ours = None if is_foreign else _ours(source, equipment)
         if ours is not None and self.settings.mode is SandboxMode.OFF:
             return Program(ours, lambda: None)
         self._warn()
@@ -156,8 +154,10 @@ class Programs:
             Refused, Missing, Malformed: as ``open``.
 
         """
+        if source.evaluates:
+            return digest_model(first_totals())
         if source.archive is None:
-            return digest_model(build(source.recipe, source.params, source.inputs, self.settings.equipment).initial())
+            return digest_model(_ours(source, self.settings.equipment).initial())
         settings = repr((source.recipe, sorted(source.params.items()), sorted(source.inputs))).encode()
         inputs = (digest_model(model) for _, model in sorted(source.inputs.items()))
         key = (digest_of(source.archive), digest_of(settings), *inputs)
@@ -185,6 +185,11 @@ class Programs:
             _log.warning("recipes run without a whole sandbox: %s", "; ".join(self.fence.lacking))
 
 
+def _ours(source: Source, equipment: Equipment) -> Recipe:
+    recipe = build(source.recipe, source.params, source.inputs, equipment)
+    return evaluating(recipe, source.inputs) if source.evaluates else recipe
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _About:
     """What a recipe says of itself when it is opened."""
@@ -195,6 +200,12 @@ class _About:
     ahead: int
     last_length: int
     columns: tuple[str, ...]
+    is_scored: bool
+
+
+def is_scored(recipe: Recipe) -> bool:
+    """Whether a recipe gives rows probabilities, here or in its worker."""
+    return recipe.is_scored if isinstance(recipe, Confined) else gives_probabilities(recipe)
 
 
 def goes_on(recipe: Recipe) -> bool:
@@ -322,7 +333,7 @@ class Confined:
         vector = self._checked(lambda: read_vector(answer, length))
         self._keep(answer, 1, context)
         if self.ours is not None:
-            context.figures.update(self._checked(lambda: _figures(answer.message.get("figures"))))
+            context.figures.update(self._checked(lambda: read_figures(answer.message.get("figures"))))
         return vector
 
     def train_ahead(self, model: Model, data: Data, context: Context) -> None:
@@ -355,7 +366,23 @@ class Confined:
         self._give(data)
         answer = self._ask(Call(message={"call": "evaluate"}, parts=(write_model(model),)))
         rows = None if self.ours is not None else len(data.test_x)
-        return self._checked(lambda: _counts(answer.message.get("counts"), rows))
+        return self._checked(lambda: read_counts(answer.message.get("counts"), rows))
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it gives rows probabilities."""
+        return self._about().is_scored
+
+    def scores(self, model: Model, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probability of yes of each row.
+
+        Raises:
+            Refused: the recipe failed, or what it gave are no probabilities.
+
+        """
+        parts = (write_model(model), write_model({"x": x}))
+        answer = self._ask(Call(message={"call": "scores"}, parts=parts, capacity=8 * len(x) + _SLACK_BYTES))
+        return self._checked(lambda: read_scores(answer, len(x)))
 
     def close(self) -> None:
         """End the worker."""
@@ -372,6 +399,7 @@ class Confined:
                 ahead=ours.ahead if isinstance(ours, Overlapping) else 0,
                 last_length=ours.last_length if isinstance(ours, TwoPhased) else ours.length,
                 columns=columns_of(ours),
+                is_scored=gives_probabilities(ours),
             )
         if self._told is None:
             self._running()
@@ -388,7 +416,7 @@ class Confined:
 
     def _keep(self, answer: Answer, part: int, context: Context) -> None:
         """Take over the memory that a recipe left."""
-        memory = self._checked(lambda: _memory(answer, part))
+        memory = self._checked(lambda: read_memory(answer, part))
         context.memory.clear()
         context.memory.update(memory)
 
@@ -425,6 +453,7 @@ class Confined:
             "params": dict(source.params),
             "inputs": sorted(source.inputs),
             "equipment": to_json(self._equipment),
+            "evaluates": source.evaluates,
         }
         self._worker.post(Call(message=message, parts=(archive, *models)))
 
@@ -459,6 +488,7 @@ class Confined:
             ahead=ahead,
             last_length=last_length,
             columns=tuple(columns),
+            is_scored=message.get("is_scored") is True,
         )
 
     def _ask(self, call: Call) -> Answer:
@@ -534,60 +564,6 @@ def _training(call: str, model: Model, context: Context, answer_bytes: int = 0) 
     kept = write_model(context.memory) if context.memory else iter(())
     capacity = answer_bytes + 4 * (_size(model) + _size(context.memory)) + _SLACK_BYTES
     return Call(message=message, parts=(write_model(model), kept), capacity=capacity)
-
-
-def _memory(answer: Answer, part: int) -> Model:
-    """What a recipe keeps, out of an answer.
-
-    Raises:
-        Malformed: there is no such part, or it holds no arrays.
-
-    """
-    if len(answer.outbox) != part + 1:
-        raise Malformed("frame-parts", f"expected {part + 1} parts, the last a memory, got {len(answer.outbox)}")
-    return read_model(answer.outbox.view(part)) if answer.outbox.size(part) else {}
-
-
-def _figures(figures: object) -> dict[str, int]:
-    """Figures out of an answer.
-
-    Raises:
-        Malformed: they are no figures.
-
-    """
-    if not isinstance(figures, dict) or not FIGURES.issuperset(figures):
-        raise Malformed(
-            "recipe-figures", f"expected figures among {', '.join(sorted(FIGURES))}, got {str(figures)[:80]}"
-        )
-    for name, figure in figures.items():
-        if type(figure) is not int or not -MAX_COUNT <= figure <= MAX_COUNT:
-            raise Malformed("recipe-figures", f"expected a whole number for {name}, got {str(figure)[:24]}")
-    return dict(figures)
-
-
-def _counts(counts: object, rows: int | None) -> dict[str, int]:
-    """Counts out of an answer.
-
-    Args:
-        counts: what came.
-        rows: held-back rows that a foreign recipe was to count; None for one that comes with serai.
-
-    Raises:
-        Malformed: they are no counts, or more than a foreign recipe may say.
-
-    """
-    if not isinstance(counts, dict) or len(counts) > MAX_COUNTS:
-        raise Malformed("recipe-counts", f"expected at most {MAX_COUNTS} counts by name, got {str(counts)[:80]}")
-    most = MAX_COUNT if rows is None else rows
-    for name, count in counts.items():
-        if not _COUNT_NAME.fullmatch(name) or type(count) is not int or not 0 <= count <= most:
-            raise Malformed("recipe-counts", f"expected counts from 0 to {most}, got {name[:64]!r}: {str(count)[:24]}")
-    if rows is not None and (not FOREIGN_COUNTS.issuperset(counts) or counts.get("n") != rows):
-        allowed = ", ".join(sorted(FOREIGN_COUNTS))
-        raise Malformed(
-            "recipe-counts", f"expected n = {rows} and no counts but {allowed}, got {', '.join(counts)[:80]}"
-        )
-    return dict(counts)
 
 
 def _size(model: Mapping[str, Tensor]) -> int:

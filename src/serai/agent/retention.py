@@ -26,6 +26,7 @@ from typing import Final
 
 from serai.agent import figures, reports
 from serai.agent.airlock import path_of
+from serai.agent.journal import alone
 from serai.agent.mirror import View
 from serai.agent.recovery import deal_topic
 from serai.agent.zone import Zone
@@ -140,8 +141,9 @@ class Retention:
             if (upload := self._zone.journal.upload(this.id)) is not None:
                 found |= {upload.blob, upload.memory}
         found |= {held.memory for held in self._zone.journal.airlock.all() if held.run == run.id}
-        if (progress := self._zone.journal.progress(run.id)) is not None:
-            found |= {progress.model, progress.memory, progress.base}
+        for name in (run.id, alone(run.id)):
+            if (progress := self._zone.journal.progress(name)) is not None:
+                found |= {progress.model, progress.memory, progress.base}
         return found - {Digest("")}
 
     def _needed(self, view: View) -> set[Digest]:

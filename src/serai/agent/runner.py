@@ -14,17 +14,16 @@ from serai.agent.active import Active
 from serai.agent.admission import JOIN, admit_run, answer_topic, is_only_waiting, prepare, privacy_of, reasons_of
 from serai.agent.airlock import sweep
 from serai.agent.checking import check_sum
+from serai.agent.evaluation import say_evaluations
 from serai.agent.figures import has_changed, record
 from serai.agent.gate import (
     check_freeze,
-    let_counts_out,
     let_release,
     let_vector_out,
     let_work,
     may_metrics_out,
     may_work,
     passage_of,
-    subjects_behind,
 )
 from serai.agent.journal import Upload
 from serai.agent.mirror import View
@@ -55,7 +54,6 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.analytics.metrics import held_back_loss
-from serai.analytics.statements import Evaluation
 from serai.charter.state import parties_of
 from serai.errors import Refused, SeraiError, Unavailable
 from serai.kernel.ids import Digest
@@ -368,38 +366,15 @@ class Runner:
         return is_followed or stage_of(bound, this, view.state.now) is Stage.FINISHED
 
     def _finish(self, run: Run, view: View, active: Active) -> None:
-        zone, plan = self._zone, run.plan
+        zone = self._zone
         if not zone.blobs.has(active.digest):
             active.snapshot()
         if not zone.center.has_blob(active.digest):
             zone.center.put_blob(active.digest, zone.blobs.path(active.digest) or _bytes_of(zone, active.digest))
-        if "metrics" in plan.outputs and zone.member not in view.state.analytics.by_model.get(
-            (run.id, active.digest), {}
-        ):
-            self._evaluate(run, view, active)
+        say_evaluations(active, view)
         self._lagged.add(run.id)
         self._drop_last(run.id, view)
         self._let_go(run.id)
-
-    def _evaluate(self, run: Run, view: View, active: Active) -> None:
-        """Say what the model makes of the rows that were held back."""
-        zone, plan, passage = self._zone, run.plan, passage_of(self._zone, run, view)
-        if passage.has_rejected_counts(active.digest):
-            _log.warning("run %s ends without this zone's evaluation, which its steward has rejected", run.id[:12])
-            return
-        counts = passage.find_counts(active.digest)
-        if counts is None:
-            let_work(zone, run, view, active.prepared)
-            with active.working():
-                counts = dict(active.prepared.recipe.evaluate(active.model, active.prepared.data))
-            let_counts_out(zone, run, view, active.prepared, counts)
-            passage.pass_counts(active.digest, counts)
-        else:
-            let_counts_out(zone, run, view, active.prepared, counts)
-        subjects = subjects_behind(active.prepared, counts.get("n"))
-        Account(zone, run, view, active.prepared).write_counts(active.digest, counts, subjects)
-        body = Evaluation(run=run.id, model=active.digest, offer=plan.offers[zone.member], counts=counts)
-        zone.say_once(f"evaluation {run.id}", active.digest, lambda: body)
 
     def _resume(self, run: Run, view: View) -> Active:
         """Take up a run where the journal says it is; from its beginning if it says nothing."""

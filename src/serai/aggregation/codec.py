@@ -315,7 +315,7 @@ class Decoder:
             self._out[start:stop] = scratch
 
 
-def encode(codec: Codec, vector: Vector) -> tuple[Lanes, int]:
+def encode(codec: Codec, vector: Source) -> tuple[Lanes, int]:
     """Quantise a whole vector; returns the ring elements and how many values were clipped.
 
     Raises:

@@ -15,11 +15,15 @@ from fractions import Fraction
 from math import ceil, floor, isqrt
 from typing import Final
 
+from serai.analytics.calibration import is_bin_count
 from serai.errors import Malformed
 from serai.kernel.ids import MemberId
 
 Z_95: Final = Fraction(1_959_964, 1_000_000)  # two-sided 95 % of the normal distribution
-_GRID: Final = 10**9
+GRID: Final = 10**9
+"""Bounds of intervals are whole multiples of one over this."""
+
+_NOT_SUMS: Final = ("u2", "mia_")  # counts of pairs, and what belongs to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,18 @@ def correct_of(counts: Mapping[str, int]) -> int | None:
 
 
 def pool(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts over all members: the sums of those that every member reported, by name."""
+    """Counts over all members: the sums of those that every member reported, by name.
+
+    Left out is what does not add up: pairs of rows, for those of one member with
+    another's were never counted, and bins, whose bounds differ and whose errors
+    cancel where they are put together.
+    """
     reported = list(parts)
     if not reported:
         return {}
     names = set(reported[0]).intersection(*reported[1:])
-    return {name: sum(counts[name] for counts in reported) for name in sorted(names)}
+    summed = sorted(name for name in names if not is_bin_count(name) and not name.startswith(_NOT_SUMS))
+    return {name: sum(counts[name] for counts in reported) for name in summed}
 
 
 def wilson(successes: int, trials: int, z: Fraction = Z_95) -> Interval:
@@ -112,9 +122,9 @@ def wilson(successes: int, trials: int, z: Fraction = Z_95) -> Interval:
     scale = 1 + square / trials
     center = (share + square / (2 * trials)) / scale
     spread = square * (share * (1 - share) / trials + square / (4 * trials * trials)) / (scale * scale)
-    half = _root_up(spread)
-    low = Fraction(floor((center - half) * _GRID), _GRID)
-    high = Fraction(ceil((center + half) * _GRID), _GRID)
+    half = root_up(spread)
+    low = Fraction(floor((center - half) * GRID), GRID)
+    high = Fraction(ceil((center + half) * GRID), GRID)
     # At 0 and at 1 the exact interval touches the end; outward rounding would pass it.
     return Interval(max(low, Fraction(0)), min(high, Fraction(1)))
 
@@ -133,8 +143,8 @@ def difference(first: tuple[int, int], second: tuple[int, int], z: Fraction = Z_
     """
     one, two = wilson(*first, z), wilson(*second, z)
     share_one, share_two = Fraction(*first), Fraction(*second)
-    down = _root_up((share_one - one.low) ** 2 + (two.high - share_two) ** 2)
-    upward = _root_up((one.high - share_one) ** 2 + (share_two - two.low) ** 2)
+    down = root_up((share_one - one.low) ** 2 + (two.high - share_two) ** 2)
+    upward = root_up((one.high - share_one) ** 2 + (share_two - two.low) ** 2)
     gap = share_one - share_two
     return Interval(max(gap - down, Fraction(-1)), min(gap + upward, Fraction(1)))
 
@@ -184,11 +194,11 @@ def _f1(counts: Mapping[str, int]) -> Fraction | None:
     return Fraction(2 * counts["tp"], whole) if whole else None
 
 
-def _root_up(value: Fraction) -> Fraction:
+def root_up(value: Fraction) -> Fraction:
     """The smallest multiple of 10^-9 that is at least the square root."""
-    scaled = ceil(value * _GRID * _GRID)
+    scaled = ceil(value * GRID * GRID)
     root = isqrt(scaled)
-    return Fraction(root if root * root == scaled else root + 1, _GRID)
+    return Fraction(root if root * root == scaled else root + 1, GRID)
 
 
 def held_back_loss(counts: Mapping[str, int]) -> float:

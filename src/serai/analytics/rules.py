@@ -13,6 +13,9 @@ article          says
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from serai.analytics.calibration import find_bin_contradiction, find_brier_contradiction
+from serai.analytics.discrimination import PAIRS
+from serai.analytics.membership import find_membership_contradiction
 from serai.analytics.state import AnalyticsState
 from serai.analytics.statements import Evaluation
 from serai.kernel.ids import Digest, MemberId
@@ -58,7 +61,22 @@ def find_contradiction(counts: Mapping[str, int]) -> str | None:
         return f"expected counts of at least 0, {negative[0]} is {counts[negative[0]]}"
     if counts.get("correct", 0) > counts["n"]:
         return f"expected at most n = {counts['n']} correct, got {counts['correct']}"
-    return _find_confusion(counts)
+    return (
+        _find_confusion(counts)
+        or _find_pairs(counts)
+        or find_brier_contradiction(counts)
+        or find_bin_contradiction(counts)
+        or find_membership_contradiction(counts)
+    )
+
+
+def _find_pairs(counts: Mapping[str, int]) -> str | None:
+    if PAIRS not in counts:
+        return None
+    if "tp" not in counts:
+        return f"expected {', '.join(CONFUSION)} beside {PAIRS}, which counts pairs of yes and no"
+    most = 2 * (counts["tp"] + counts["fn"]) * (counts["tn"] + counts["fp"])
+    return None if counts[PAIRS] <= most else f"expected {PAIRS} of at most {most}, got {counts[PAIRS]}"
 
 
 def _find_confusion(counts: Mapping[str, int]) -> str | None:

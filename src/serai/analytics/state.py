@@ -62,6 +62,11 @@ def apply(analytics: AnalyticsState, said: Said[Body], at: Instant) -> Analytics
     )
 
 
+def has_evaluated(analytics: AnalyticsState, run: Digest, model: Digest, member: MemberId) -> bool:
+    """Whether a member has evaluated a model in a run."""
+    return member in analytics.by_model.get((run, model), ())
+
+
 def evaluations_of(analytics: AnalyticsState, run: Digest, model: Digest) -> Mapping[MemberId, EvaluationRecord]:
     """Each member's evaluation of a model in a run, in order of member id."""
     members: Map[MemberId, Digest] = analytics.by_model.get((run, model), Map())

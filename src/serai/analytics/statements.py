@@ -18,7 +18,8 @@ class Evaluation:
         model: digest of the model; the run's agreed one, or the member's own for comparison.
         offer: the member's offer whose data were used.
         counts: integer metrics: ``n`` (rows) always; ``correct``, ``tp``, ``fp``,
-            ``tn``, ``fn`` for classifiers; others as the recipe names them.
+            ``tn``, ``fn`` for classifiers; ``u2``, squared errors and bins for those that
+            give probabilities; ``mia_`` ones of the attack by loss; others as the recipe names them.
 
     """
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from serai.charter.agreements import Term
 from serai.zones.facts import Unit
-from serai.zones.forms import Value, parse_dp, parse_hours, worded
+from serai.zones.forms import Value, parse_dp, parse_hours, parse_tolerance, worded
 from serai.zones.policy import LEGAL_PROFILE, ZONE_POLICY, Policy
 
 _HOURS: Final = 24
@@ -147,15 +147,26 @@ def _no_dearer(one: Any, other: Any) -> bool:
     )
 
 
+def _no_worse(one: Any, other: Any) -> bool:
+    """A tolerance in the same metric that is no larger."""
+    left, right = parse_tolerance(one), parse_tolerance(other)
+    if left is None or right is None:
+        raise ValueError("not a tolerance")
+    return left[0] == right[0] and left[1] <= right[1]
+
+
 _NARROWER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "purpose": _below,
     "dp": _no_dearer,
     "hours": _no_hour_more,
+    "no_member_worse": _no_worse,
     **dict.fromkeys(("code", "outputs", "recipients", "residency", "output_to", "transfer_basis"), _no_other),
     **dict.fromkeys(
         ("min_cohort", "min_participants", "min_subjects", "approvals", "release_approvals", "embargo_until_ms"),
         _no_less,
     ),
-    **dict.fromkeys(("max_subjects", "max_uses", "expires_ms", "retention_days", "compute_cap_s"), _no_more),
+    **dict.fromkeys(
+        ("max_subjects", "max_uses", "expires_ms", "retention_days", "compute_cap_s", "membership_advantage"), _no_more
+    ),
 }
 """For each term, whether its first value allows nothing that its second does not."""

@@ -5,33 +5,35 @@ ODRL 2.2 says what a constraint is: a left operand, an operator, a right operand
 must hold, as all terms must. Where ODRL's own vocabulary has the operand it is
 used; the others are of this house's profile, named by the fact that is measured.
 
-======================  ==========================  ============  ==============================
-term                    left operand                operator      right operand
-======================  ==========================  ============  ==============================
-``purpose``             ``odrl:purpose``            ``isAnyOf``   codes
-``code``                ``serai:code``              ``isAnyOf``   digests
-``min_cohort``          ``serai:rows``              ``gteq``      number
-``min_participants``    ``serai:participants``      ``gteq``      number
-``outputs``             ``serai:outputs``           ``isPartOf``  codes
-``expires_ms``          ``odrl:dateTime``           ``lt``        moment
-``approvals``           ``serai:approvals``         ``gteq``      number
-``recipients``          ``odrl:recipient``          ``isPartOf``  names
-``residency``           ``odrl:spatial``            ``isAnyOf``   jurisdictions
-``secure_sum``          ``serai:secureSum``         ``eq``        ``required``
-``retention_days``      ``odrl:elapsedTime``        ``lteq``      days, of the duty to delete
-``output_to``           ``serai:jurisdictions``     ``isPartOf``  jurisdictions
-``transfer_basis``      ``serai:transferBasis``     ``isAnyOf``   instruments
-``max_uses``            ``odrl:count``              ``lteq``      number
-``dp``                  ``serai:epsilon`` and       ``lteq``      text, with the unit it hides
-                        ``serai:delta``
-``min_subjects``        ``serai:subjects``          ``gteq``      number
-``max_subjects``        ``serai:subjects``          ``lteq``      number
-``hours``               ``serai:hours``             ``isPartOf``  hours of the day, UTC
-``embargo_until_ms``    ``odrl:dateTime``           ``gteq``      moment
-``release_approvals``   ``serai:releaseApprovals``  ``gteq``      number
-``compute_cap_s``       ``serai:computeSeconds``    ``lt``        number
-``airlock``             ``serai:airlock``           ``eq``        which outputs a steward looks at
-======================  ==========================  ============  ==============================
+========================  =============================  ============  ==============================
+term                      left operand                   operator      right operand
+========================  =============================  ============  ==============================
+``purpose``               ``odrl:purpose``               ``isAnyOf``   codes
+``code``                  ``serai:code``                 ``isAnyOf``   digests
+``min_cohort``            ``serai:rows``                 ``gteq``      number
+``min_participants``      ``serai:participants``         ``gteq``      number
+``outputs``               ``serai:outputs``              ``isPartOf``  codes
+``expires_ms``            ``odrl:dateTime``              ``lt``        moment
+``approvals``             ``serai:approvals``            ``gteq``      number
+``recipients``            ``odrl:recipient``             ``isPartOf``  names
+``residency``             ``odrl:spatial``               ``isAnyOf``   jurisdictions
+``secure_sum``            ``serai:secureSum``            ``eq``        ``required``
+``retention_days``        ``odrl:elapsedTime``           ``lteq``      days, of the duty to delete
+``output_to``             ``serai:jurisdictions``        ``isPartOf``  jurisdictions
+``transfer_basis``        ``serai:transferBasis``        ``isAnyOf``   instruments
+``max_uses``              ``odrl:count``                 ``lteq``      number
+``dp``                    ``serai:epsilon`` and          ``lteq``      text, with the unit it hides
+                          ``serai:delta``
+``min_subjects``          ``serai:subjects``             ``gteq``      number
+``max_subjects``          ``serai:subjects``             ``lteq``      number
+``hours``                 ``serai:hours``                ``isPartOf``  hours of the day, UTC
+``embargo_until_ms``      ``odrl:dateTime``              ``gteq``      moment
+``release_approvals``     ``serai:releaseApprovals``     ``gteq``      number
+``compute_cap_s``         ``serai:computeSeconds``       ``lt``        number
+``airlock``               ``serai:airlock``              ``eq``        which outputs a steward looks at
+``no_member_worse``       ``serai:lossAgainstAlone``     ``lteq``      a metric, and thousandths of it
+``membership_advantage``  ``serai:membershipAdvantage``  ``lteq``      thousandths
+========================  =============================  ============  ==============================
 """
 
 import re
@@ -277,6 +279,8 @@ _FORMS: Final[Mapping[str, _Form]] = {
     "embargo_until_ms": _Form("odrl:dateTime", "odrl:gteq", _moment_of, _read_moment),
     "release_approvals": _numbers("serai:releaseApprovals", "odrl:gteq"),
     "compute_cap_s": _numbers("serai:computeSeconds", "odrl:lt"),
+    "no_member_worse": _sets("serai:lossAgainstAlone", "odrl:lteq"),
+    "membership_advantage": _numbers("serai:membershipAdvantage", "odrl:lteq"),
     "airlock": _Form("serai:airlock", "odrl:eq", _same, _text),
 }
 _BY_OPERANDS: Final = {(form.operand, form.operator): (name, form) for name, form in _FORMS.items()}

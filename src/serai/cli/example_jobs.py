@@ -16,6 +16,7 @@ A fact that the file does not give is unknown, and denies where a term asks for 
 where a zone is named, its settings give what they hold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -40,8 +41,11 @@ class Job:
 
     Attributes:
         because: terms that must be among the reasons.
+        cohort: fewest rows of a group; all rows if it is not given.
         at: log time, as a date and time; UTC unless it says otherwise.
         dp: what it costs in privacy: unit, epsilon and delta.
+        changes_permille: by metric, how much better a model to be released is to the member for whom it is worst.
+        advantage_permille: the largest advantage of an attacker that a member measured of it.
 
     """
 
@@ -53,6 +57,7 @@ class Job:
     purpose: str | None = None
     code: Digest | None = None
     rows: int | None = None
+    cohort: int | None = None
     subjects: int | None = None
     outputs: tuple[str, ...] | None = None
     participants: tuple[MemberId, ...] | None = None
@@ -67,6 +72,8 @@ class Job:
     worked_s: int | None = None
     release_approvals: int | None = None
     dp: tuple[str, ...] | None = None
+    changes_permille: Mapping[str, int] | None = None
+    advantage_permille: int | None = None
     has_airlock: bool | None = None
 
     def __post_init__(self) -> None:

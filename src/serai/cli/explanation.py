@@ -21,6 +21,7 @@ from serai.aggregation.state import (
     stage_of,
 )
 from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
+from serai.analytics.calibration import is_bin_count
 from serai.analytics.state import evaluations_of
 from serai.charter.articles import Rule
 from serai.charter.state import life_of, outcome_of, parties_of
@@ -47,6 +48,7 @@ from serai.programme.statements import (
     ProjectOpen,
 )
 from serai.state import Jobs, State
+from serai.training.state import model_judged
 from serai.training.statements import RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
 from serai.zones.freezes import find_freezes
 from serai.zones.policy import agreement_source
@@ -230,10 +232,14 @@ def _run_facts(state: State, id_: Digest) -> Iterator[Fact]:
     now = f"; round {current.body.number} is {stage_of(job, current, state.now).value}" if current else ""
     yield "rounds", f"{finished_rounds(state.rounds, job)} of {plan.rounds} finished{now}"
     model = final_model(state.rounds, job)
+    judged = model_judged(plan, model)
     yield "model", model or "not yet"
-    if model:
-        for member, record in evaluations_of(state.analytics, id_, model).items():
-            counts = ", ".join(f"{name} {value}" for name, value in sorted(record.body.counts.items()))
+    if judged and judged != model:
+        yield "looks at", judged
+    if judged:
+        for member, record in evaluations_of(state.analytics, id_, judged).items():
+            shown = {name: value for name, value in sorted(record.body.counts.items()) if not is_bin_count(name)}
+            counts = ", ".join(f"{name} {value}" for name, value in shown.items())
             yield f"evaluated by {member}", f"{counts}, entry {record.at.index}"
 
 

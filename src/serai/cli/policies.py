@@ -19,7 +19,7 @@ from serai.errors import Malformed, Misconfigured
 from serai.kernel.ids import MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import Denied
-from serai.zones.facts import JobFacts
+from serai.zones.facts import Change, JobFacts
 from serai.zones.forms import parse_dp
 from serai.zones.policy import (
     LEGAL_PROFILE,
@@ -224,6 +224,7 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         purpose=job.purpose,
         code=job.code,
         rows=job.rows,
+        cohort=job.rows if job.cohort is None else job.cohort,
         outputs=job.outputs,
         participants=None if job.participants is None else frozenset(job.participants),
         minimum=job.minimum,
@@ -240,9 +241,16 @@ def _facts(rulebook: Rulebook, job: Job) -> tuple[JobFacts, Instant]:
         subjects=job.subjects,
         worked_s=job.worked_s,
         release_approvals=job.release_approvals,
+        changes=_changes(job),
+        advantage_millionths=None if job.advantage_permille is None else 1_000 * job.advantage_permille,
         has_airlock=job.has_airlock,
     )
     return facts, at
+
+
+def _changes(job: Job) -> tuple[Change, ...] | None:
+    told, member = job.changes_permille, min(job.participants or (MemberId("somebody"),))
+    return None if told is None else tuple(Change(metric, member, 1_000 * by) for metric, by in sorted(told.items()))
 
 
 def _agreement(source: str, text: AgreementText, files: tuple[Path, ...]) -> Source:

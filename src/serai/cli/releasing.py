@@ -1,4 +1,4 @@
-"""Releasing a model: gather what the rules ask for, and write the model's card from the log."""
+"""Releasing a model: gather what the rules ask for, and bring its card to the center."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from serai.agent.session import Session
-from serai.analytics.state import EvaluationRecord, evaluations_of
+from serai.analytics.state import evaluations_of
+from serai.cli.card import write_card
 from serai.cli.output import short
 from serai.client.find import find_id
 from serai.client.planning import fetch_models
@@ -58,7 +59,8 @@ def release_model(session: Session, wish: ReleaseWish) -> Released:
         session.center.get_blob(model, path)
         size_bytes = path.stat().st_size
     title = wish.title or state.runs.plans[wish.run].plan.title
-    card = write_card(state, outcome, title, wish).encode()
+    header = {"title": title, "text": wish.text, "format": FORMAT, "license": wish.license}
+    card = write_card(state, outcome, header).encode()
     session.center.put_blob(digest_of(card), card)
     body = Release(
         run=wish.run,
@@ -97,27 +99,6 @@ def write_adapters(session: Session, run: str, folder: Path) -> Digest:
     return outcome.model
 
 
-def write_card(state: State, outcome: RunOutcome, title: str, wish: ReleaseWish) -> str:
-    """The model's card in Markdown: what it is, how it was made, how it does for each member, and where it is weak."""
-    assert outcome.model is not None
-    plan = state.runs.plans[wish.run].plan
-    found = evaluations_of(state.analytics, wish.run, outcome.model)
-    rows = "\n".join(_card_row(found[member]) for member in sorted(found))
-    columns = state.zones.offers[next(iter(plan.offers.values()))].body.columns
-    inputs = "\n".join(f"- `{c.name}` ({c.kind}{', ' + c.unit if c.unit else ''}) {c.description}" for c in columns)
-    return (
-        f"# {title}\n\n{wish.text + chr(10) + chr(10) if wish.text else ''}"
-        f"- model: `{outcome.model}` ({FORMAT})\n- licence: {wish.license}\n- purpose: {plan.purpose}\n"
-        f"- run: `{wish.run}`, recipe {plan.recipe}, {plan.rounds} rounds, "
-        f"{len(outcome.participants)} members, each sum of at least {outcome.minimum}\n"
-        f"- agreement: `{outcome.agreement}`\n\n"
-        f"## Columns it was made from\n\n{inputs}\n\n"
-        f"## How it does, on each member's own held-back rows\n\n"
-        f"| member | rows | accuracy | sensitivity | specificity |\n| --- | ---: | ---: | ---: | ---: |\n{rows}\n\n"
-        "Read the rows apart: a mean would hide the member for whom it does worst.\n"
-    )
-
-
 def _finished(state: State, run: Digest) -> tuple[RunOutcome, Digest]:
     outcome = outcome_of(state, run, state.now)
     if outcome is None or outcome.model is None:
@@ -129,16 +110,3 @@ def _finished(state: State, run: Digest) -> tuple[RunOutcome, Digest]:
 
 def _unfinished(run: Digest) -> Conflict:
     return Conflict("run-unfinished", f"run {short(run)} has not come to a model yet; `serai explain {short(run)}`")
-
-
-def _card_row(record: EvaluationRecord) -> str:
-    counts = record.body.counts
-    yes, no = counts.get("tp", 0) + counts.get("fn", 0), counts.get("tn", 0) + counts.get("fp", 0)
-    return (
-        f"| {record.member} | {counts['n']} | {_share(counts.get('correct', 0), counts['n'])} "
-        f"| {_share(counts.get('tp', 0), yes)} | {_share(counts.get('tn', 0), no)} |"
-    )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "\N{EN DASH}"

@@ -13,6 +13,7 @@ from serai.reports.course import Course, RoundCourse, Status
 from serai.reports.pages import NOTHING, number, percent, seconds, signed
 from serai.reports.plots import format_bytes
 from serai.reports.tallies import Curve, Tally, shared_value, tallies_of
+from serai.training.state import model_judged
 
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_ROUNDS: Final = 20  # so many of the last rounds are drawn
@@ -43,7 +44,8 @@ def facts_of(course: Course) -> Iterator[Fact]:
                 objections=list(this.objectors),
                 why=this.why,
             )
-    evaluated = {**course.others, **({course.model: course.evaluations} if course.model else {})}
+    judged = model_judged(course.run.plan, course.model)
+    evaluated = {**course.others, **({judged: course.evaluations} if judged else {})}
     for model, evaluations in evaluated.items():
         for member, counts in evaluations.items():
             yield _fact(course, "evaluation", model=model, member=member, counts=dict(counts))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from serai.aggregation.statements import RoundClose, RoundOpen, RoundRecover, RoundRelease, RoundResult, RoundUpload
+from serai.analytics.calibration import is_bin_count
 from serai.analytics.statements import Evaluation
 from serai.charter.decision import Choice
 from serai.charter.statements import (
@@ -42,7 +43,7 @@ from serai.programme.statements import (
     ReviewOpen,
 )
 from serai.reports.plots import format_bytes
-from serai.training.statements import RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
+from serai.training.statements import EVALUATED, Action, RunCancel, RunDecline, RunFreeze, RunJoin, RunPlan, RunThaw
 from serai.zones.checks import shown_cost
 from serai.zones.statements import Approval, DataDeletion, Grant, GrantRevoke, Offer, OfferWithdraw, PrivacyCharge
 
@@ -98,6 +99,11 @@ def _rotation(body: MemberRotate) -> str:
 
 
 def _plan(body: RunPlan) -> str:
+    if body.action is Action.EVALUATE:
+        members, model = count(len(body.offers), "member"), short(body.inputs[EVALUATED])
+        return (
+            f"asks {members} to evaluate model {model} by recipe {body.recipe}, under agreement {short(body.agreement)}"
+        )
     return (
         f"plans the run \N{LEFT DOUBLE QUOTATION MARK}{body.title}\N{RIGHT DOUBLE QUOTATION MARK}: recipe {body.recipe}, "
         f"{count(body.rounds, 'round')}, {count(len(body.offers), 'member')}, under agreement {short(body.agreement)}"
@@ -110,7 +116,8 @@ def _decline(body: RunDecline) -> str:
 
 
 def _evaluation(body: Evaluation) -> str:
-    counts = ", ".join(f"{name} {value}" for name, value in sorted(body.counts.items()))
+    shown = {name: value for name, value in sorted(body.counts.items()) if not is_bin_count(name)}
+    counts = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"evaluates model {short(body.model)} on its own rows: {counts}"
 
 

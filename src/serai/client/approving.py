@@ -292,7 +292,10 @@ def _privacy(zone: Zone, run: Run, view: View, policies: tuple[Policy, ...]) -> 
 
 def _experience(home: Path, run: Run, state: State) -> Experience | None:
     """What earlier runs of the recipe took here; a run whose figures were never written, or are gone, is not among them."""
-    others = [one for one in state.runs.plans.values() if one.plan.recipe == run.plan.recipe and one.id != run.id]
+    like = (run.plan.recipe, run.plan.action)
+    others = [
+        one for one in state.runs.plans.values() if (one.plan.recipe, one.plan.action) == like and one.id != run.id
+    ]
     times = {one.id: _round_times(home, one.id) for one in others}
     rounds = [ms for found in times.values() for ms in found]
     if not rounds:

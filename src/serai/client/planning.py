@@ -14,6 +14,7 @@ from serai.client.voice import Spoken, say
 from serai.errors import Conflict, Malformed, Missing
 from serai.kernel.ids import Digest, digest_of
 from serai.kernel.keys import Role
+from serai.recipes.evaluation import evaluating
 from serai.recipes.registry import build, code_digest
 from serai.state import State
 from serai.training.methods import Recipe, last_form
@@ -44,6 +45,8 @@ class Wish:
         steps: fewest and most local steps by the members' pace; None for what the params say.
         exchange_share: largest share of training and exchange that the exchange may take, where ``steps`` is given.
         guard: by which share a member's held-back loss may rise before it objects to a sum; 0 for no guard.
+        evaluates: whether nothing is trained, and the model among the inputs is evaluated.
+        shows_members: whether each member shows its own counts, and not the sum alone.
 
     """
 
@@ -63,6 +66,8 @@ class Wish:
     steps: tuple[int, int] | None = None
     exchange_share: Fraction = Fraction(1, 10)
     guard: Fraction = Fraction(0)
+    evaluates: bool = False
+    shows_members: bool = True
 
 
 def plan_run(session: Session, wish: Wish) -> Spoken:
@@ -94,10 +99,12 @@ def open_recipe(session: Session, wish: Wish) -> Iterator[tuple[Recipe, Digest]]
     models = fetch_models(session, wish.inputs)
     if wish.archive is None:
         equipment = session.settings.sandbox.equipment
-        yield build(wish.recipe, wish.params, models, equipment), code_digest(wish.recipe)
+        recipe = build(wish.recipe, wish.params, models, equipment)
+        yield evaluating(recipe, models) if wish.evaluates else recipe, code_digest(wish.recipe)
         return
     programs = Programs(session.settings.sandbox, session.settings.home)
-    program = programs.open(Source(recipe="", params=wish.params, inputs=models, archive=wish.archive))
+    source = Source(recipe="", params=wish.params, inputs=models, archive=wish.archive, evaluates=wish.evaluates)
+    program = programs.open(source)
     try:
         if not is_foreign_name(program.recipe.name):
             raise Conflict(
@@ -117,11 +124,12 @@ def make_plan(state: State, wish: Wish, recipe: Recipe, code: Digest) -> RunPlan
 
     """
     offers = choose_offers(state, wish)
-    outputs = recipe.outputs
+    outputs = tuple(kind for kind in recipe.outputs if wish.shows_members or kind != "metrics")
+    made = Action.TRAIN if "model" in outputs else Action.STATISTICS
     return RunPlan(
         agreement=wish.agreement,
         title=wish.title or recipe.name,
-        action=Action.TRAIN if "model" in outputs else Action.STATISTICS,
+        action=Action.EVALUATE if wish.evaluates else made,
         purpose=wish.purpose or _only_purpose(state, wish.agreement),
         recipe=recipe.name,
         code=code,

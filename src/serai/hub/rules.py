@@ -1,4 +1,4 @@
-"""When a model may be released: the agreement permits it, the run agreed on it, every participant evaluated it.
+"""When a model may be released: the agreement permits it, the run agreed on it, every participant evaluated it, and it is good enough.
 
 ==========  ============================================================================
 article     says
@@ -10,6 +10,8 @@ article     says
 ``hub 5``   Every participant evaluated the model, and the release cites each of them.
 ``hub 6``   A release has a title, a format, a licence and a file of at least one byte.
 ``hub 7``   A model is released once.
+``hub 8``   Terms of the agreement on quality hold: no participant is worse off than alone, by its own
+            account, and what the model tells of who was trained on is no more than agreed.
 ==========  ============================================================================
 """
 
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from serai.analytics.comparison import lacks_own, largest_advantage, worst_changes
 from serai.analytics.state import AnalyticsState, evaluations_of
 from serai.charter.agreements import Life
 from serai.charter.state import CharterState, in_good_standing, life_of, parties_of
@@ -27,8 +30,9 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
-from serai.zones.facts import JobFacts, Output
+from serai.zones.facts import JobFacts, Output, release_facts
 from serai.zones.policy import Policy, agreement_source, judge_policies, select_terms
+from serai.zones.terms import QUALITY_TERMS
 
 RELEASE_TERMS: Final = frozenset(
     {"outputs", "min_participants", "expires_ms", "embargo_until_ms", "code", "purpose", "release_approvals"}
@@ -104,6 +108,7 @@ def _verdicts(evidence: Evidence, run: RunOutcome, member: MemberId, body: Relea
     yield _judge_model(run, body)
     yield _judge_terms(evidence, run, at)
     yield _judge_evaluations(evidence.analytics, run, body)
+    yield _judge_quality(evidence, run, body.model, at)
     yield _judge_form(body)
 
 
@@ -161,6 +166,20 @@ def _judge_terms(evidence: Evidence, run: RunOutcome, at: Instant) -> Verdict:
     )
     denials = judge_policies(select_terms((policy,), lambda name: name in RELEASE_TERMS), facts, at)
     return Denied("hub 4", f"{denials[0].article}: {denials[0].reason}") if denials else GRANTED
+
+
+def _judge_quality(evidence: Evidence, run: RunOutcome, model: Digest, at: Instant) -> Verdict:
+    terms = evidence.charter.agreements[run.agreement].text.terms
+    asked = QUALITY_TERMS & {term.name for term in terms}
+    if not asked:
+        return GRANTED
+    told = (evidence.analytics, run.run, model, run.participants)
+    if "no_member_worse" in asked and (lacking := lacks_own(*told)):
+        return Denied("hub 8", f"each participant's own model is evaluated beside it; missing: {', '.join(lacking)}")
+    facts = release_facts(worst_changes(*told), largest_advantage(*told))
+    policy = Policy(source=agreement_source(run.agreement), terms=terms)
+    denials = judge_policies(select_terms((policy,), lambda name: name in asked), facts, at)
+    return Denied("hub 8", f"{denials[0].article}: {denials[0].reason}") if denials else GRANTED
 
 
 def _judge_evaluations(analytics: AnalyticsState, run: RunOutcome, body: Release) -> Verdict:

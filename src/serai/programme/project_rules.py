@@ -11,7 +11,7 @@
 | project 7 | a member holds a project that binds it, once for each kind, with a reason                   |
 | project 8 | who placed a hold lifts it, or a decision that spells out its id does                       |
 | project 9 | a party tells of use once a model is released                                               |
-| project 10 | runs are planned in a dry run or run, and the model is released in the stage of release, without an incident |
+| project 10 | runs are planned in a dry run or run, evaluations from then until the end of use, and the model is released in the stage of release, all without an incident |
 """
 
 from collections import Counter
@@ -29,7 +29,16 @@ from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.programme.projects import Project, ProjectsState, find_by_agreement
 from serai.programme.record import Record
 from serai.programme.reviews import enough, is_reviewed, judge_review
-from serai.programme.stages import PLANNING_STAGES, Need, Stage, Transition, Who, find_transition, ways_on
+from serai.programme.stages import (
+    EVALUATING_STAGES,
+    PLANNING_STAGES,
+    Need,
+    Stage,
+    Transition,
+    Who,
+    find_transition,
+    ways_on,
+)
 from serai.programme.statements import (
     Document,
     ProjectAdvance,
@@ -42,7 +51,7 @@ from serai.programme.statements import (
     ReviewDeclare,
     ReviewOpen,
 )
-from serai.training.statements import RunPlan
+from serai.training.statements import Action, RunPlan
 from serai.zones.state import find_grant, find_steward_approval
 
 MAX_DOCUMENTS: Final = 64
@@ -84,7 +93,8 @@ def judge(record: Record, projects: ProjectsState, said: Said[Body], at: Instant
 def judge_restraint(record: Record, projects: ProjectsState, body: Body) -> Denied | None:
     """What a project's stage or an incident forbids of a statement of another room; None if nothing does."""
     if isinstance(body, RunPlan):
-        agreement, stages = body.agreement, PLANNING_STAGES
+        agreement = body.agreement
+        stages = EVALUATING_STAGES if body.action is Action.EVALUATE else PLANNING_STAGES
     elif isinstance(body, Release) and body.run in record.runs.plans:
         agreement, stages = record.runs.plans[body.run].plan.agreement, frozenset({Stage.RELEASE})
     else:
@@ -248,6 +258,8 @@ def _finished(record: Record, project: Project, body: ProjectAdvance, _at: Insta
     run = record.runs.plans.get(body.run or Digest(""))
     if run is None or run.plan.agreement != project.agreement:
         return f"it names a run under agreement {str(project.agreement)[:12]}"
+    if run.plan.action is Action.EVALUATE:
+        return f"it names a run that makes a model, and {run.id[:12]} only looks at one"
     if run.id in {step.run for step in project.steps}:
         return f"run {run.id[:12]} is another than those it has rested on before"
     return None if record.model(run.id) is not None else f"run {run.id[:12]} has finished"

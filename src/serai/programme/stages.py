@@ -116,6 +116,9 @@ LIFE: Final[tuple[Transition, ...]] = (
 PLANNING_STAGES: Final = frozenset({Stage.DRY_RUN, Stage.RUN})
 """Stages in which runs may be planned under a project's agreement."""
 
+EVALUATING_STAGES: Final = PLANNING_STAGES | {Stage.EVALUATION, Stage.RELEASE, Stage.USE}
+"""Stages in which evaluations may be: they train nothing, and a model in use is to be looked after."""
+
 
 def find_transition(origin: Stage, to: Stage) -> Transition | None:
     """The way from one stage to another, if there is one."""

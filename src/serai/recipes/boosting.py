@@ -20,7 +20,7 @@ from serai.recipes.trees.forest import Forest, forest_of
 from serai.recipes.trees.growth import Growth, grow
 from serai.recipes.trees.histograms import histograms, summed_rows
 from serai.recipes.trees.layout import MAX_VALUES, Array, read_layout
-from serai.recipes.trees.losses import read_loss
+from serai.recipes.trees.losses import LogLoss, read_loss
 from serai.recipes.trees.progress import Progress, progress_of, without_progress
 from serai.training.methods import Context, Data, Vector, classification_counts
 from serai.training.parameters import Parameters
@@ -161,6 +161,11 @@ class Boosting:
         """Yes where the answer is above a half, or above the middle of the labels' range."""
         middle = self._loss.middle
         return classification_counts(self.scores(model, data.test_x) > middle, data.test_y > middle)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether scores are probabilities, and not labels."""
+        return isinstance(self._loss, LogLoss)
 
     def scores(self, model: Model, x: Array) -> Array:
         """The probability of yes for each row, ``(n,) float64``; the label itself where losses are squared.

@@ -38,6 +38,11 @@ class Crosstab(Statistic):
         super().__init__(named, tuple(one.name for one in settings.read_columns), settings.noise)
         self._settings = settings
 
+    @property
+    def cohort(self) -> int | None:
+        """Fewest rows of a cell that a zone does not leave out."""
+        return self._settings.least
+
     def contribute(self, _model: Model, data: Data, context: Context) -> Vector:
         """One pass over the rows.
 

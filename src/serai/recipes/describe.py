@@ -61,6 +61,11 @@ class Describe(Statistic):
         self._settings = settings
         self._pairs = settings.pairs
 
+    @property
+    def cohort(self) -> int | None:
+        """Fewest rows of a group that a zone does not leave out."""
+        return self._settings.least if self._settings.by else None
+
     def contribute(self, _model: Model, data: Data, context: Context) -> Vector:
         """One pass over the rows.
 

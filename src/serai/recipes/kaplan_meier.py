@@ -50,6 +50,11 @@ class KaplanMeier(Statistic):
         super().__init__(named, settings.columns, settings.noise)
         self._settings = settings
 
+    @property
+    def cohort(self) -> int | None:
+        """Fewest rows of a group that a zone does not leave out."""
+        return self._settings.least if self._settings.by else None
+
     def contribute(self, _model: Model, data: Data, context: Context) -> Vector:
         """Two passes over the rows: which groups have enough of them, then the counts.
 

@@ -18,7 +18,7 @@ from serai.errors import Malformed
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.control_variates import corrections, remember
 from serai.training.local_steps import Drift, apply_mean, local_codec, train_locally
-from serai.training.methods import Context, Data, Vector, classification_counts
+from serai.training.methods import Context, Data, Vector, classification_counts, probabilities
 from serai.training.outer import Adaptive, Averaging, Nesterov, OuterOptimizer, SecondMoment, with_outer_state
 from serai.training.parameters import Parameters
 from serai.training.privacy import Mechanism, PrivateSteps, RowNoise
@@ -225,8 +225,16 @@ class LocalSgd:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Yes where the log-odds are positive."""
-        x = scaled(model, data.test_x, self._features).astype(np.float32)
-        return classification_counts(x @ model["weight"] + model["bias"] > 0, data.test_y)
+        return classification_counts(self._log_odds(model, data.test_x) > 0, data.test_y)
+
+    def scores(self, model: Model, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probability of yes of each row."""
+        return probabilities(self._log_odds(model, x))
+
+    def _log_odds(self, model: Model, x: npt.NDArray[np.float64]) -> Array32:
+        rows = scaled(model, x, self._features).astype(np.float32)
+        found: Array32 = rows @ model["weight"] + model["bias"]
+        return found
 
 
 def _error(x: Array32, y: Array32, weight: Array32, bias: Array32) -> Array32:

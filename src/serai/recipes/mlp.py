@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from serai.errors import Missing, Refused
 from serai.recipes.engines.adamw import Array32
@@ -21,7 +22,7 @@ from serai.recipes.equipment import DEFAULTS, EngineName, Equipment
 from serai.recipes.low_communication import LowCommunication, Train, read_lowcomm, read_pace, read_start, trained_by
 from serai.recipes.standardise import scale_from, scaled
 from serai.training.fragments import Layout
-from serai.training.methods import Context, Data, classification_counts
+from serai.training.methods import Context, Data, classification_counts, probabilities
 from serai.training.parameters import Parameters
 from serai.training.tensors import Model
 
@@ -86,8 +87,14 @@ class Mlp(LowCommunication):
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Yes where the log-odds are positive."""
-        x = scaled(model, data.test_x, self._network.features).astype(np.float32)
-        return classification_counts(forward(model, x)[1] > 0, data.test_y)
+        return classification_counts(self._log_odds(model, data.test_x) > 0, data.test_y)
+
+    def scores(self, model: Model, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probability of yes of each row."""
+        return probabilities(self._log_odds(model, x))
+
+    def _log_odds(self, model: Model, x: npt.NDArray[np.float64]) -> Array32:
+        return forward(model, scaled(model, x, self._network.features).astype(np.float32))[1]
 
     def _trainer(self, model: Model, data: Data, context: Context) -> Train:
         if not len(data.x):

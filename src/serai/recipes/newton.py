@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from serai.aggregation.codec import Block, Codec
 from serai.recipes.standardise import scale_from, scaled
-from serai.training.methods import Context, Data, Vector, classification_counts
+from serai.training.methods import Context, Data, Vector, classification_counts, probabilities
 from serai.training.parameters import Parameters
 from serai.training.scales import limit_for, step_for
 from serai.training.solve import solve_positive_definite
@@ -62,7 +62,7 @@ class Newton:
     def contribute(self, model: Model, data: Data, _context: Context) -> Vector:
         """X^T (y - p) and X^T D X with D = p (1 - p), over a constant first column."""
         x = self._design(model, data.x)
-        p = _sigmoid(x @ _theta(model))
+        p = probabilities(x @ _theta(model))
         gradient = x.T @ (data.y - p)
         hessian = (x.T * (p * (1.0 - p))) @ x
         return np.concatenate((gradient, hessian[np.triu_indices(len(gradient))]))
@@ -86,7 +86,15 @@ class Newton:
 
     def evaluate(self, model: Model, data: Data) -> Mapping[str, int]:
         """Yes where the log-odds are positive."""
-        return classification_counts(self._design(model, data.test_x) @ _theta(model) > 0, data.test_y)
+        return classification_counts(self._log_odds(model, data.test_x) > 0, data.test_y)
+
+    def scores(self, model: Model, x: Array) -> Array:
+        """The probability of yes of each row."""
+        return probabilities(self._log_odds(model, x))
+
+    def _log_odds(self, model: Model, x: Array) -> Array:
+        found: Array = self._design(model, x) @ _theta(model)
+        return found
 
     def _design(self, model: Model, x: Array) -> Array:
         rows = scaled(model, x, self._features)
@@ -95,9 +103,3 @@ class Newton:
 
 def _theta(model: Model) -> Array:
     return np.concatenate((model["bias"], model["weight"]))
-
-
-def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
-        result: Array = 1.0 / (1.0 + np.exp(-x))
-    return result

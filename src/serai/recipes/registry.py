@@ -27,6 +27,7 @@ from serai.recipes.newton import Newton
 from serai.recipes.pca import Pca
 from serai.recipes.probe import Probe
 from serai.recipes.quantiles import Quantiles
+from serai.recipes.statistic import Statistic
 from serai.training.methods import Recipe
 from serai.training.tensors import Model
 
@@ -110,6 +111,19 @@ def sources_of(name: str, read: Callable[[str], bytes] = source_of) -> Mapping[s
             sources[module] = read(module)
             waiting.extend(_imports(sources[module]))
     return sources
+
+
+def find_cohort(name: str, params: Mapping[str, str]) -> int | None:
+    """Fewest rows that a run's settings let a zone add up by themselves; None where it asks by no group.
+
+    Raises:
+        Malformed: the settings are not the recipe's.
+
+    """
+    recipe = RECIPES.get(name)
+    if not (isinstance(recipe, type) and issubclass(recipe, Statistic)):
+        return None
+    return recipe(params, {}).cohort  # type: ignore[arg-type] # each has the constructor of a recipe
 
 
 def _find(name: str) -> Callable[[Mapping[str, str], Mapping[str, Model]], Recipe]:

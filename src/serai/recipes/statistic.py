@@ -62,6 +62,11 @@ class Statistic:
         """Statistics are not scored; how many rows stood behind them is all there is to say."""
         return {"n": data.table.rows}
 
+    @property
+    def cohort(self) -> int | None:
+        """Fewest rows that a zone adds up by themselves; None where nothing is asked by group."""
+        return None
+
     def mechanism(self, _rows: int) -> Mechanism | None:
         """What a round does to each row; None without noise."""
         return None if self._noise is None else self._noise.mechanism

@@ -23,9 +23,21 @@ from serai.kernel.records import from_json, to_json
 from serai.recipes.archive import ENTRY_FILE, unpack
 from serai.recipes.confinement import Bounds, confine, die_with_parent
 from serai.recipes.equipment import Equipment, equip
+from serai.recipes.evaluation import evaluating
 from serai.recipes.frames import Bulk, Message, map_parts, receive_call, send_frame, write_parts
 from serai.recipes.registry import build
-from serai.training.methods import Context, Data, Overlapping, Recipe, Sent, TwoPhased, Vector, columns_of
+from serai.training.methods import (
+    Context,
+    Data,
+    Overlapping,
+    Recipe,
+    Scored,
+    Sent,
+    TwoPhased,
+    Vector,
+    columns_of,
+    gives_probabilities,
+)
 from serai.training.tables import table_of
 from serai.training.tensors import Model, read_model, write_model
 
@@ -68,6 +80,7 @@ class Worker:
             "train_ahead": self._train_ahead,
             "combine": self._combine,
             "evaluate": self._evaluate,
+            "scores": self._scores,
         }
 
     def serve(self, channel: socket.socket) -> None:
@@ -105,11 +118,14 @@ class Worker:
             program = equip(_load(bytes(archive))(message["params"], inputs), equipment)
         else:
             program = build(message["recipe"], message["params"], inputs, equipment)
+        if message["evaluates"]:
+            program = evaluating(program, inputs)
         self._recipe = program
         told = {"name": program.name, "length": program.length, "outputs": list(program.outputs)}
         ahead = program.ahead if isinstance(program, Overlapping) else 0
         last = program.last_length if isinstance(program, TwoPhased) else program.length
         told.update({"ahead": ahead, "last_length": last, "columns": list(columns_of(program))})
+        told["is_scored"] = gives_probabilities(program)
         return {**told, "lacking": list(self._lacking)}, []
 
     def _codec(self, message: Message, _parts: Parts) -> Answer:
@@ -157,6 +173,11 @@ class Worker:
         assert self._data is not None, "rows come before an evaluation"
         counts = self._program.evaluate(_model(parts[0]), self._data)
         return {"counts": {str(name): int(count) for name, count in counts.items()}}, []
+
+    def _scores(self, _message: Message, parts: Parts) -> Answer:
+        assert isinstance(self._program, Scored), "a recipe that gives probabilities said so when it was opened"
+        found = np.asarray(self._program.scores(_model(parts[0]), read_model(parts[1])["x"]), np.float64)
+        return {}, [write_model({"scores": found})]
 
 
 def _columns(dtypes: Mapping[str, str], parts: Parts) -> Model:

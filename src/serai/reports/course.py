@@ -27,7 +27,7 @@ from serai.kernel.canonical import MAX_INT
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.state import Jobs, State
-from serai.training.state import Run, RunsState, job_of
+from serai.training.state import Run, RunsState, job_of, model_judged
 
 Figures: TypeAlias = Mapping[str, int]
 Counts: TypeAlias = Mapping[MemberId, Mapping[str, int]]
@@ -108,7 +108,7 @@ class Course:
         rounds: every round that was opened, failed ones too.
         finished: how many of them finished.
         model: what it came to; None before its end.
-        evaluations: of that model.
+        evaluations: of that model; in a run that evaluates, of the one that it is about.
         others: evaluations of other models in this run, such as a member's own, by model.
         now_ms: log time.
 
@@ -171,6 +171,7 @@ def course_of(
         raise Missing("run-missing", f"the log has no run {run[:12]}; `serai log` lists what it has")
     job = _job_of(state, found)
     model = final_model(state.rounds, job)
+    judged = model_judged(found.plan, model)
     rounds = tuple(_round_course(state, job, this, member, own) for this in _rounds_of(state, run))
     evaluated = {key[1] for key in state.analytics.by_model if key[0] == run}
     return Course(
@@ -180,8 +181,8 @@ def course_of(
         rounds=rounds,
         finished=finished_rounds(state.rounds, job),
         model=model,
-        evaluations={} if model is None else _counts(state, run, model),
-        others={other: _counts(state, run, other) for other in sorted(evaluated) if other != model},
+        evaluations={} if judged is None else _counts(state, run, judged),
+        others={other: _counts(state, run, other) for other in sorted(evaluated) if other != judged},
         now_ms=state.time_ms,
     )
 
@@ -197,10 +198,15 @@ def status_of(state: State, run: Run) -> Status:
     return Status.RUNNING if run.id in state.rounds.runs else Status.PLANNED
 
 
+def model_made(state: State, run: Run) -> Digest | None:
+    """What a run came to, also where its agreement has ended since; None before its end, and where results differ."""
+    return final_model(state.rounds, _job_of(state, run))
+
+
 def mark_of(state: State, run: Run) -> str:
     """How far a run is: two marks of a run that has ended differ if there is more to say about it."""
-    model = final_model(state.rounds, _job_of(state, run))
-    evaluations = len(state.analytics.by_model.get((run.id, model), ())) if model else 0
+    judged = model_judged(run.plan, model_made(state, run))
+    evaluations = len(state.analytics.by_model.get((run.id, judged), ())) if judged else 0
     return f"run {run.id}: {status_of(state, run).value}, {evaluations} evaluations"
 
 

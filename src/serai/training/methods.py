@@ -10,7 +10,7 @@ function (``exp`` and ``log`` differ between processors in the last digit).
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -194,6 +194,28 @@ class Tabular(Protocol):
         """The columns that it reads; a zone loads no others."""
 
 
+@runtime_checkable
+class Scored(Protocol):
+    """A recipe whose model gives each row a probability, so that more than right and wrong can be counted."""
+
+    def scores(self, model: Model, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probability of yes of each row.
+
+        Args:
+            model: the model, ``{}`` if the recipe brings its own.
+            x: features, ``(n, d) float64``.
+
+        Returns:
+            ``(n,) float64``, each from 0 to 1.
+
+        """
+
+
+def gives_probabilities(program: object) -> TypeGuard[Scored]:
+    """Whether a program is ``Scored``; one whose scores may be other numbers says so by a property of this name."""
+    return isinstance(program, Scored) and getattr(program, "gives_probabilities", True) is True
+
+
 def columns_of(recipe: Recipe) -> tuple[str, ...]:
     """The columns that a recipe reads; none if it takes features and label."""
     return recipe.columns if isinstance(recipe, Tabular) else ()
@@ -233,6 +255,13 @@ class Piecewise(Protocol):
             members: as for ``combine``.
 
         """
+
+
+def probabilities(log_odds: Tensor) -> npt.NDArray[np.float64]:
+    """The probabilities of log-odds, ``(n,) float64``; for what a member computes alone."""
+    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1/infinity the right answer
+        found: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-log_odds.astype(np.float64)))
+    return found
 
 
 def classification_counts(said_yes: npt.NDArray[np.bool_], truth: Tensor) -> dict[str, int]:

@@ -1,16 +1,17 @@
 """What is allowed in planning and joining runs.
 
-| article    | says |
-| ---------- | ---- |
-| training 1 | the cited agreement is in force and the speaker is bound by it |
-| training 2 | the run's action lies within the agreement's scope |
-| training 3 | every invited member is bound by the agreement, and they are enough for the minimum; at least two |
-| training 4 | the run's numbers lie within their limits, and no sum of all invited members can wrap; a threshold is more than half of the invited |
-| training 5 | only invited members answer; a joined member neither joins again nor declines |
-| training 6 | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
-| training 7 | a cancelled run stays cancelled; only its planner or an invited member cancels it |
-| training 8 | a joined member tells its pace, in a run that goes by it |
-| training 9 | its planner or an invited member freezes a run, once at a time; who froze it thaws it |
+| article     | says |
+| ----------- | ---- |
+| training 1  | the cited agreement is in force and the speaker is bound by it |
+| training 2  | the run's action lies within the agreement's scope |
+| training 3  | every invited member is bound by the agreement, and they are enough for the minimum; at least two |
+| training 4  | the run's numbers lie within their limits, and no sum of all invited members can wrap; a threshold is more than half of the invited |
+| training 5  | only invited members answer; a joined member neither joins again nor declines |
+| training 6  | a mask key is 32 bytes, fit to share secrets with, and used by one member of the run only |
+| training 7  | a cancelled run stays cancelled; only its planner or an invited member cancels it |
+| training 8  | a joined member tells its pace, in a run that goes by it |
+| training 9  | its planner or an invited member freezes a run, once at a time; who froze it thaws it |
+| training 10 | an evaluation names the model that it is about, has one round, and makes no model |
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +31,17 @@ from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied, Verdict
 from serai.training.methods import MAX_STEPS
 from serai.training.state import Run, RunsState
-from serai.training.statements import RunCancel, RunDecline, RunFreeze, RunJoin, RunPace, RunPlan, RunThaw
+from serai.training.statements import (
+    EVALUATED,
+    Action,
+    RunCancel,
+    RunDecline,
+    RunFreeze,
+    RunJoin,
+    RunPace,
+    RunPlan,
+    RunThaw,
+)
 
 MIN_MEMBERS: Final = 2  # the sum of one vector is that vector
 MAX_MEMBERS: Final = 1_000  # K^2 pair seeds a round; beyond this the roster needs a sparse graph
@@ -99,7 +110,20 @@ def _judge_plan(mandate: Mandate | None, plan: RunPlan, speaker: MemberId) -> Ve
             f"expected {MIN_MEMBERS} <= minimum <= invited members <= {MAX_MEMBERS}, "
             f"got a minimum of {plan.minimum} and {len(plan.offers)} invited",
         )
-    return _judge_numbers(plan)
+    return _judge_evaluation(plan) or _judge_numbers(plan)
+
+
+def _judge_evaluation(plan: RunPlan) -> Denied | None:
+    if plan.action is not Action.EVALUATE:
+        return None
+    if EVALUATED not in plan.inputs:
+        return Denied(
+            "training 10", f"an evaluation names the model that it is about among its inputs, as {EVALUATED!r}"
+        )
+    if plan.rounds != 1 or "model" in plan.outputs:
+        made = ", ".join(plan.outputs)
+        return Denied("training 10", f"an evaluation has one round and makes no model, got {plan.rounds} for {made}")
+    return None
 
 
 def _judge_numbers(plan: RunPlan) -> Verdict:

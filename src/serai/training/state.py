@@ -11,6 +11,8 @@ from serai.kernel.ids import Digest, MemberId
 from serai.kernel.statement import Body, Said
 from serai.kernel.units import Instant
 from serai.training.statements import (
+    EVALUATED,
+    Action,
     Pace,
     Reason,
     RunCancel,
@@ -167,6 +169,11 @@ def job_of(runs: RunsState, run: Digest, parties: Collection[MemberId] | None = 
         has_figures="metrics" in plan.outputs,
         is_guarded=plan.guard_permille > 0,
     )
+
+
+def model_judged(plan: RunPlan, made: Digest | None) -> Digest | None:
+    """The model that a run's evaluations are about: the one it made, or of an evaluation the one it was given."""
+    return plan.inputs.get(EVALUATED) if plan.action is Action.EVALUATE else made
 
 
 def form_of(plan: RunPlan, done: int) -> Form:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from serai.aggregation.codec import Codec
 from serai.aggregation.job import Form
@@ -18,6 +18,11 @@ class Action(StrEnum):
 
     TRAIN = "train"  # the sums make a model
     STATISTICS = "statistics"  # the sums are the result
+    EVALUATE = "evaluate"  # the sums, and what each member tells of its own rows, say how a model does
+
+
+EVALUATED: Final = "model"
+"""Name under which an evaluation's inputs give the model that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

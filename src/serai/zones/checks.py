@@ -8,13 +8,12 @@ from fractions import Fraction
 from typing import Final
 
 from serai.kernel.units import Instant
-from serai.zones.facts import JobFacts, Output, PrivacyCost, Unit
+from serai.zones.facts import RELEASE, JobFacts, Output, PrivacyCost, Unit
 from serai.zones.forms import Reason, listed
 
 PARTIES: Final = "parties"  # in `recipients`: whoever is a party of the cited agreement
 PUBLIC: Final = "public"  # in `recipients`: everybody
 
-_RELEASE: Final = "release"
 _SUBJECTS: Final = "number of subjects (no column of the dataset tells)"
 _HOUR_MS: Final = 3_600_000
 _NO_TIME: Final = "log time (no clock is in the log yet)"
@@ -39,10 +38,18 @@ def check_code(allowed: tuple[str, ...], facts: JobFacts, _at: Instant) -> Reaso
 
 
 def check_min_cohort(least: int, facts: JobFacts, _at: Instant) -> Reason:
-    """The zone reads so many rows."""
+    """The zone reads so many rows, and adds up none of its groups that has fewer."""
     if facts.rows is None:
         return missing("number of rows")
-    return None if facts.rows >= least else f"needs at least {least} rows, the job would read {facts.rows}"
+    if facts.rows < least:
+        return f"needs at least {least} rows, the job would read {facts.rows}"
+    if facts.cohort is None:
+        return missing("fewest rows of a group")
+    return (
+        None
+        if facts.cohort >= least
+        else f"needs at least {least} rows of each group, the job asks for {facts.cohort}; plan it with least={least}"
+    )
 
 
 def check_min_participants(least: int, facts: JobFacts, _at: Instant) -> Reason:
@@ -208,13 +215,39 @@ def check_airlock(_mode: str, facts: JobFacts, _at: Instant) -> Reason:
 
 def check_release_approvals(least: int, facts: JobFacts, _at: Instant) -> Reason:
     """So many members approved the model, where one is to be released."""
-    if facts.action != _RELEASE:
+    if facts.action != RELEASE:
         return None
     if facts.release_approvals is None:
         return missing("number of approvals of the model")
     if facts.release_approvals >= least:
         return None
     return f"needs {least} members that approve the model, {facts.release_approvals} did"
+
+
+def check_no_member_worse(tolerance: tuple[str, int], facts: JobFacts, _at: Instant) -> Reason:
+    """For no member the model is worse than its own by more, where it is to be released."""
+    if facts.action != RELEASE:
+        return None
+    metric, permille = tolerance
+    change = next((found for found in facts.changes or () if found.metric == metric), None)
+    if change is None:
+        return missing(f"{metric} of the joint model and of each member's own")
+    if change.millionths >= -1_000 * permille:
+        return None
+    worse = f"{-change.millionths / 10**6:.6f}"
+    return f"allows a loss of {permille / 1000:.3f} in {metric} against training alone, {change.member} loses {worse}"
+
+
+def check_membership_advantage(most: int, facts: JobFacts, _at: Instant) -> Reason:
+    """Whoever asks which rows were trained on gains no more, where a model is to be released."""
+    if facts.action != RELEASE:
+        return None
+    if facts.advantage_millionths is None:
+        return missing("advantage of an attacker who asks which rows were trained on, of every participant")
+    if facts.advantage_millionths <= 1_000 * most:
+        return None
+    found = f"{facts.advantage_millionths / 10**6:.6f}"
+    return f"allows an attacker an advantage of {most / 1000:.3f}, a member measured {found}"
 
 
 def missing(fact: str) -> str:

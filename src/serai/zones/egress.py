@@ -94,10 +94,15 @@ def _policy(egress: Egress) -> Iterator[Denied]:
         egress.declared,
         outputs=(measured.output,),
         rows=measured.rows,
+        cohort=_fewest(egress.declared.cohort, measured.rows),
         subjects=measured.subjects,
         secure_sum=measured.secure_sum,
     )
     yield from judge_policies(egress.policies, facts, egress.at)
+
+
+def _fewest(declared: int | None, rows: int | None) -> int | None:
+    return None if declared is None or rows is None else min(declared, rows)
 
 
 def _kill_switch(egress: Egress) -> Iterator[Denied]:

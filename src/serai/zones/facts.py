@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from serai.kernel.ids import Digest, MemberId
 
@@ -51,6 +52,29 @@ class Transfer:
     instruments: tuple[str, ...]
 
 
+RELEASE: Final = "release"
+"""The action of releasing a model."""
+
+COMPARED: Final = ("accuracy", "balanced_accuracy", "auc", "brier")
+"""Metrics by which models are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a joint model is to the member for whom it compares worst with a model that the member trained alone.
+
+    Attributes:
+        metric: by which metric, one of ``COMPARED``.
+        member: for whom.
+        millionths: by how much the joint model is better, rounded down; negative where it is worse.
+
+    """
+
+    metric: str
+    member: MemberId
+    millionths: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
     """The facts that terms are held against; ``None`` means the fact is not known.
@@ -81,6 +105,12 @@ class JobFacts:
         release_approvals: distinct parties who approved the model that is to be released.
         has_airlock: whether outputs that a term asks to be looked at wait for the zone's steward.
         worked_s: whole seconds that the run's program has worked in this zone so far.
+        cohort: fewest of those rows that the job adds up by themselves: of a group, where it asks by group; all, where
+            it does not.
+        changes: of a model that is to be released, one for each metric in which every participant
+            compared it with its own.
+        advantage_millionths: of such a model, the largest advantage over a blind guess that any
+            participant measured of an attacker who asks whether a row was trained on, rounded up.
 
     """
 
@@ -104,4 +134,26 @@ class JobFacts:
     subjects: int | None = None
     worked_s: int | None = None
     release_approvals: int | None = None
+    cohort: int | None = None
+    changes: tuple[Change, ...] | None = None
+    advantage_millionths: int | None = None
     has_airlock: bool | None = None
+
+
+def release_facts(changes: tuple[Change, ...], advantage_millionths: int | None) -> JobFacts:
+    """What the evaluations of a model tell when it is to be released, and nothing besides."""
+    return JobFacts(
+        action=RELEASE,
+        purpose=None,
+        code=None,
+        rows=None,
+        outputs=(Output.MODEL,),
+        participants=None,
+        minimum=None,
+        recipients=None,
+        approvals=None,
+        jurisdiction=None,
+        secure_sum=None,
+        changes=changes,
+        advantage_millionths=advantage_millionths,
+    )

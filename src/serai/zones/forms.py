@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from serai.zones.facts import Output, PrivacyCost, Unit
+from serai.zones.facts import COMPARED, Output, PrivacyCost, Unit
 
 Value: TypeAlias = str | int | tuple[str, ...]
 Reason: TypeAlias = str | None
@@ -19,6 +19,8 @@ AIRLOCKS: Final = ("first", "unusual", "always")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _POSITIVE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?|[0-9]{1,12}/[0-9]{1,15}")
 LAST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+_PERMILLE: Final = 1_000
+_TOLERANCE: Final = re.compile(r"[0-9]{1,4}")
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-4])-([01][0-9]|2[0-4])")
 
 
@@ -63,6 +65,27 @@ def days_form(value: Value) -> Reason:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         return f"expected a whole number of days, got {shown(value)}"
     return None
+
+
+def permille_form(value: Value) -> Reason:
+    """A whole number of thousandths, at most all of them."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _PERMILLE:
+        return f"expected a whole number of thousandths, 0 to {_PERMILLE}, got {shown(value)}"
+    return None
+
+
+def tolerance_form(value: Value) -> Reason:
+    """A metric, and thousandths of it."""
+    if parse_tolerance(value) is None:
+        return f"expected one of {listed(COMPARED)} and thousandths, such as ['auc', '20'], got {shown(value)}"
+    return None
+
+
+def parse_tolerance(value: Value) -> tuple[str, int] | None:
+    """The metric and the thousandths of a tolerance; None if the value has not the form of one."""
+    if not isinstance(value, tuple) or len(value) != 2 or value[0] not in COMPARED:
+        return None
+    return (value[0], int(value[1])) if _TOLERANCE.fullmatch(value[1]) and int(value[1]) <= _PERMILLE else None
 
 
 def required_form(value: Value) -> Reason:

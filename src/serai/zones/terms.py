@@ -11,7 +11,7 @@ term                      value            holds when
 ========================  ===============  ==================================================
 ``purpose``               purpose codes    the job's purpose is one of them, or below one
 ``code``                  digests          the program that runs is one of them
-``min_cohort``            rows             the zone reads at least so many rows
+``min_cohort``            rows             the zone reads at least so many rows, and of each group
 ``min_participants``      members          no sum holds fewer members, and that many take part
 ``outputs``               output kinds     every declared output is one of them
 ``expires_ms``            Unix ms          log time is earlier
@@ -34,6 +34,8 @@ term                      value            holds when
 ``airlock``               ``first``,       a steward looks at such outputs before they leave: ``zones.airlock``
                           ``unusual`` or
                           ``always``
+``no_member_worse``       metric, permille a released model is worse by no more, for any member, than its own
+``membership_advantage``  permille         a released model tells an attacker no more of who was trained on
 ========================  ===============  ==================================================
 """
 
@@ -115,6 +117,9 @@ def find_expiry(terms: tuple[Term, ...]) -> int | None:
     )
 
 
+QUALITY_TERMS: Final = frozenset({"no_member_worse", "membership_advantage"})
+"""Terms about a model that is to be released, which the evaluations of its run tell."""
+
 VOCABULARY: Final[Mapping[str, TermRule]] = {
     "purpose": TermRule(forms.codes_form, checks.check_purpose),
     "code": TermRule(forms.digests_form, checks.check_code),
@@ -138,5 +143,7 @@ VOCABULARY: Final[Mapping[str, TermRule]] = {
     "release_approvals": TermRule(forms.count_form, checks.check_release_approvals),
     "compute_cap_s": TermRule(forms.count_form, checks.check_compute_cap),
     "airlock": TermRule(forms.airlock_form, checks.check_airlock),
+    "no_member_worse": TermRule(forms.tolerance_form, checks.check_no_member_worse, forms.parse_tolerance),
+    "membership_advantage": TermRule(forms.permille_form, checks.check_membership_advantage),
 }
 """Every term there is; anything else denies."""

@@ -100,6 +100,11 @@ def test_members_are_listed_in_order_whoever_reported_first():
         ({"n": 5, "tp": 5}, "all of tp, fp, tn, fn or none, got tp"),
         ({"n": 5, "tp": 1, "fp": 1, "tn": 1, "fn": 1}, "= n = 5, got 4"),
         ({"n": 4, "correct": 3, "tp": 1, "fp": 1, "tn": 1, "fn": 1}, "tp + tn = 2, got 3"),
+        ({"n": 4, "brier_millionths": 4 * 10**6 + 1, "brier_squares_millionths": 9}, "at most 1000000"),
+        ({"n": 4, "u2": 3}, "beside u2"),
+        ({"n": 4, "tp": 1, "fp": 1, "tn": 1, "fn": 1, "u2": 9}, "u2 of at most 8, got 9"),
+        ({"n": 4, "bin0_n": 4, "bin0_yes": 1}, "each bin"),
+        ({"n": 4, "mia_in": 4}, "all of mia_in"),
         ({"n": 4, **{f"label{number}": 1 for number in range(MAX_COUNTS)}}, "at most"),
     ],
 )

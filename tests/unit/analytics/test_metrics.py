@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serai.analytics.metrics import _root_up, correct_of, difference, gains, pool, score, wilson
+from serai.analytics.metrics import correct_of, difference, gains, pool, root_up, score, wilson
 from serai.errors import Malformed
 from serai.kernel.ids import MemberId
 
@@ -98,10 +98,10 @@ def test_outward_rounding_never_claims_more_than_the_exact_interval(case):
 
 
 def test_a_root_is_exact_where_it_can_be_and_rounded_up_elsewhere():
-    assert _root_up(Fraction(1, 4)) == Fraction(1, 2)
-    assert _root_up(Fraction(0)) == 0
-    assert _root_up(Fraction(2)) == Fraction(1_414_213_563, 10**9)
-    assert _root_up(Fraction(1, 10**30)) == Fraction(1, 10**9)
+    assert root_up(Fraction(1, 4)) == Fraction(1, 2)
+    assert root_up(Fraction(0)) == 0
+    assert root_up(Fraction(2)) == Fraction(1_414_213_563, 10**9)
+    assert root_up(Fraction(1, 10**30)) == Fraction(1, 10**9)
 
 
 def test_counts_that_do_not_fit_have_no_interval():

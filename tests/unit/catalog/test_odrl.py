@@ -31,6 +31,8 @@ SINGLE = {
         st.sampled_from(["3", "0.25", "1e3", "7/3"]),
         st.sampled_from(["1e-5", "1/7"]),
     ),
+    "no_member_worse": st.tuples(st.sampled_from(["auc", "brier"]), st.sampled_from(["0", "20", "1000"])),
+    "membership_advantage": st.integers(0, 1_000),
     "airlock": st.sampled_from(["first", "unusual", "always"]),
     "hours": st.sampled_from(["22-06", "00-24", "08-18"]),
     **dict.fromkeys(("purpose", "recipients", "residency", "output_to", "transfer_basis"), CODES),

@@ -112,6 +112,53 @@ def test_jobs_are_judged_with_every_reason_and_its_clause(folder):
     assert {found["reason"].partition(":")[0] for found in later["reasons"]} == {"expires_ms"}
 
 
+def test_a_release_is_judged_by_what_its_model_is_to_the_member_for_whom_it_is_worst(folder):
+    (folder / "house.toml").write_text(
+        PROFILE
+        + """
+[[terms]]
+name = "no_member_worse"
+value = ["auc", "20"]
+clause = "house 4"
+
+[[terms]]
+name = "membership_advantage"
+value = 100
+clause = "house 5"
+"""
+    )
+    (folder / "jobs.toml").write_text(
+        """
+[defaults]
+action = "release"
+recipients = ["bern"]
+jurisdiction = "CH"
+rows = 80
+at = 2026-03-01T10:00:00Z
+advantage_permille = 100
+changes_permille = { auc = -20, brier = -900 }
+
+[[jobs]]
+name = "good for all"
+
+[[jobs]]
+name = "bad for one"
+changes_permille = { auc = -21 }
+
+[[jobs]]
+name = "by another metric alone"
+changes_permille = { brier = 5 }
+
+[[jobs]]
+name = "known by heart"
+advantage_permille = 101
+"""
+    )
+    done = policy("test", folder / "house.toml", "--jobs", folder / "jobs.toml", "--json")
+    found = [[reason["reason"].partition(": ")[0] for reason in job["reasons"]] for job in json.loads(done.stdout)]
+    assert found == [[], ["no_member_worse"], ["no_member_worse"], ["membership_advantage"]]
+
+
 def test_a_job_that_is_not_as_expected_ends_with_status_1_and_says_in_what(folder):
     (folder / "jobs.toml").write_text(
         JOBS.replace("rows = 49", "rows = 50").replace('because = ["expires_ms"]', 'because = ["hours"]')

@@ -105,3 +105,14 @@ def test_python_asks_as_pandas_does(desk, agreement):
     assert "<table>" in table._repr_html_()
     assert "mean" in str(table)
     assert json.loads(json.dumps(table.to_json()))["tables"]["numbers"][0]["n"] == len(X0)
+
+
+@pytest.mark.parametrize(("least", "declined"), [("3", ["bern", "lima", "oslo"]), ("4", [])])
+def test_a_question_by_smaller_groups_than_a_term_allows_is_declined(desk, least, declined):
+    agreement = desk.bloc.agree(Terms(agreement=(PURPOSE, Term(name="min_cohort", value=4, clause="1"))))
+    by_label = {"bounds": "x0=0:10", "levels": "label=no|yes", "by": "label", "least": least}
+    run = desk.bloc.train(agreement, "describe", 1, by_label)
+    desk.bloc.settle()
+    declines = desk.state.runs.plans[run].declines
+    assert sorted(declines) == declined
+    assert all("4 rows of each group, the job asks for 3" in reasons[0].text for reasons in declines.values())

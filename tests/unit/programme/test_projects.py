@@ -27,6 +27,7 @@ from serai.programme.statements import (
 )
 from serai.state import Jobs, digest_state, record_of
 from serai.testing.documents import agreement_text, run_plan
+from serai.training.statements import Action
 from serai.zones.statements import Approval, Grant
 
 WINDOW_MS = 1_000
@@ -325,6 +326,15 @@ def test_a_run_that_was_not_under_the_agreement_or_has_not_finished_proves_nothi
     assert "has finished" in life.denied(Stage.RUN, run=unfinished).reason
 
 
+def test_a_run_that_only_looked_at_a_model_is_none_that_a_project_rests_on(life):
+    life.until(Stage.RUN)
+    runs, looked = life.log.state.runs, life.world.run(agreement=life.agreement)
+    run = life.log.state.runs.plans[looked]
+    looks = replace(run, plan=replace(run.plan, action=Action.EVALUATE))
+    life.log.state = replace(life.log.state, runs=replace(runs, plans=life.log.state.runs.plans.set(looked, looks)))
+    assert "only looks at one" in life.denied(Stage.EVALUATION, run=looked).reason
+
+
 def test_the_dry_run_is_not_the_run(life):
     life.until(Stage.RUN)
     assert "rested on before" in life.denied(Stage.EVALUATION, run=life.dry_run).reason
@@ -561,6 +571,18 @@ def test_no_run_is_planned_out_of_its_stage(life, stage):
     denied = life.restraint(life.plan())
     assert denied.article == "project 10"
     assert "takes dry-run or run" in denied.reason
+
+
+@pytest.mark.parametrize("stage", [Stage.RUN, Stage.EVALUATION, Stage.USE])
+def test_a_model_is_evaluated_for_as_long_as_it_is_used(life, stage):
+    life.until(stage)
+    assert life.restraint(replace(life.plan(), action=Action.EVALUATE)) is None
+
+
+def test_before_its_first_run_a_project_evaluates_nothing(life):
+    life.until(Stage.ALLOCATION)
+    denied = life.restraint(replace(life.plan(), action=Action.EVALUATE))
+    assert "takes dry-run or evaluation or release or run or use" in denied.reason
 
 
 def test_a_run_that_no_project_goes_by_is_free(life):

@@ -10,7 +10,7 @@ from serai.recipes.probe import Probe, member_constant
 from serai.recipes.registry import build
 from serai.training.control_variates import corrections, remember
 from serai.training.local_steps import Drift
-from serai.training.methods import Context, Data, classification_counts
+from serai.training.methods import Context, Data, Scored, classification_counts
 from serai.training.scales import ROW_DIGITS
 
 BERN, CUSCO = MemberId("bern"), MemberId("cusco")
@@ -224,3 +224,15 @@ def test_the_probe_grows_by_the_mean_of_its_members_constants():
 def test_the_confusion_matrix_counts_each_case():
     counts = classification_counts(np.array([1, 1, 0, 0, 1], bool), np.array([1.0, 0.0, 1.0, 0.0, 1.0]))
     assert counts == {"n": 5, "correct": 3, "tp": 2, "fp": 1, "tn": 1, "fn": 1}
+
+
+@pytest.mark.parametrize("name", ["newton", "local_sgd"])
+def test_scores_are_probabilities_that_say_yes_where_the_evaluation_does(name):
+    recipe = build(name, {"features": "2"}, {})
+    model, test = run(recipe, {BERN: rows(1), CUSCO: rows(2)}, 2), rows(3, 500)
+    assert isinstance(recipe, Scored)
+    scores = recipe.scores(model, test.test_x)
+    assert (scores.dtype, scores.shape) == (np.float64, (500,))
+    assert 0 <= scores.min() < 0.5 < scores.max() <= 1
+    assert classification_counts(scores > 0.5, test.test_y) == recipe.evaluate(model, test)
+    assert np.mean((scores > 0.5) == test.test_y) > 0.7

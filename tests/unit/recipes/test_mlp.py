@@ -8,7 +8,7 @@ from serai.errors import Malformed, Refused
 from serai.recipes.mlp import Mlp
 from serai.recipes.registry import RECIPES, build, code_digest, source_of
 from serai.training.lowcomm import GAIN
-from serai.training.methods import Context, Data
+from serai.training.methods import Context, Data, classification_counts
 from serai.training.tensors import digest_model, model_bytes, read_model
 
 PARAMS = {"features": "2", "hidden": "16", "steps": "20", "rounds": "20", "lr": "0.02"}
@@ -67,6 +67,14 @@ def test_it_goes_on_from_a_model_that_an_earlier_run_made():
     model, _ = run({}, rounds=2)
     again = build("mlp", PARAMS, {"start": model}).initial()
     assert np.array_equal(again["hidden_weight"], model["hidden_weight"])
+
+
+def test_its_scores_are_probabilities_that_say_yes_where_the_evaluation_does():
+    model, _ = run({}, rounds=2)
+    recipe, rows = build("mlp", PARAMS, {}), rings(1)
+    scores = recipe.scores(model, rows.test_x)
+    assert classification_counts(scores > 0.5, rows.test_y) == recipe.evaluate(model, rows)
+    assert 0 <= scores.min() < scores.max() <= 1
 
 
 def test_a_start_of_another_size_is_refused():

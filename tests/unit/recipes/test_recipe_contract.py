@@ -9,7 +9,7 @@ import pytest
 from serai.aggregation.codec import check, decode, encode
 from serai.errors import Malformed, Missing, Refused
 from serai.kernel.ids import MemberId
-from serai.recipes.registry import RECIPES, build, code_digest, source_of
+from serai.recipes.registry import RECIPES, build, code_digest, find_cohort, source_of
 from serai.training.methods import Context, Data
 from serai.training.parameters import Parameters
 from serai.training.tables import Table
@@ -227,3 +227,18 @@ def test_a_setting_without_a_default_must_be_given():
 def test_a_choice_names_what_there_is_to_choose():
     with pytest.raises(Malformed, match="fedavg"):
         build("local_sgd", {"features": "3", "outer": "fedmagic"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "cohort"),
+    [
+        ("describe", {"bounds": "age=0:120"}, None),
+        ("describe", {"bounds": "age=0:120", "levels": "sex=f|m", "by": "sex", "least": "7"}, 7),
+        ("crosstab", {"levels": "sex=f|m,arm=a|b", "rows": "sex", "columns": "arm"}, 1),
+        ("kaplan_meier", {"time": "t", "event": "e", "until": "9", "step": "1", "levels": "s=f|m", "by": "s"}, 1),
+        ("newton", {"features": "3"}, None),
+        ("of-a-stranger", {}, None),
+    ],
+)
+def test_a_run_tells_how_few_rows_it_adds_up_by_themselves(name, params, cohort):
+    assert find_cohort(name, params) == cohort

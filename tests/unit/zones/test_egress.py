@@ -14,6 +14,7 @@ DECLARED = JobFacts(
     purpose="health",
     code=Digest("c0" * 32),
     rows=303,
+    cohort=303,
     outputs=("model", "metrics"),
     participants=frozenset({MemberId("bern")}),
     minimum=1,

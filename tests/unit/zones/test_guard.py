@@ -56,6 +56,7 @@ FACTS = JobFacts(
     purpose="health.heart",
     code=CODE,
     rows=303,
+    cohort=303,
     outputs=("model",),
     participants=ALL,
     minimum=3,

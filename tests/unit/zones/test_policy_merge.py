@@ -9,6 +9,7 @@ FACTS = JobFacts(
     purpose=None,
     code=None,
     rows=5,
+    cohort=5,
     outputs=None,
     participants=None,
     minimum=None,

@@ -6,7 +6,7 @@ from serai.charter.agreements import Term
 from serai.kernel.ids import Digest, MemberId
 from serai.kernel.units import Instant
 from serai.kernel.verdict import GRANTED, Denied
-from serai.zones.facts import JobFacts, PrivacyCost, Transfer, Unit
+from serai.zones.facts import Change, JobFacts, PrivacyCost, Transfer, Unit
 from serai.zones.terms import VOCABULARY, find_expiry, judge_form, judge_forms, judge_term
 
 AT = Instant(7, 1_000)
@@ -16,6 +16,7 @@ FACTS = JobFacts(
     purpose="health.heart",
     code=CODE,
     rows=100,
+    cohort=100,
     outputs=("aggregate", "model"),
     participants=frozenset({MemberId("almaty"), MemberId("bern"), MemberId("cusco")}),
     minimum=3,
@@ -61,6 +62,8 @@ HOLDS = [
     ("compute_cap_s", 60),
     ("airlock", "unusual"),
     ("release_approvals", 9),
+    ("no_member_worse", ("auc", "20")),
+    ("membership_advantage", 100),
 ]
 FAILS = [
     ("purpose", ("climate",), "'health.heart'"),
@@ -126,6 +129,36 @@ def test_an_airlock_that_a_job_would_not_pass_fails():
     assert "waits for none" in verdict.reason
 
 
+WORST = (Change("auc", MemberId("cusco"), -20_000), Change("brier", MemberId("bern"), 5))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fact", "says"),
+    [
+        ("no_member_worse", ("auc", "20"), {"changes": WORST}, None),
+        ("no_member_worse", ("brier", "0"), {"changes": WORST}, None),
+        ("no_member_worse", ("auc", "19"), {"changes": WORST}, "cusco loses 0.020000"),
+        ("no_member_worse", ("accuracy", "1000"), {"changes": WORST}, "missing fact"),
+        ("no_member_worse", ("auc", "1000"), {"changes": None}, "missing fact"),
+        ("membership_advantage", 100, {"advantage_millionths": 100_000}, None),
+        ("membership_advantage", 0, {"advantage_millionths": -3}, None),
+        (
+            "membership_advantage",
+            100,
+            {"advantage_millionths": 100_001},
+            "advantage of 0.100, a member measured 0.100001",
+        ),
+        ("membership_advantage", 1000, {"advantage_millionths": None}, "missing fact"),
+    ],
+)
+def test_how_good_a_model_is_and_what_it_gives_away_is_asked_when_it_is_released_and_not_before(
+    name, value, fact, says
+):
+    verdict = judge_term(term(name, value), replace(FACTS, action="release", **fact), AT, "agreement abc")
+    assert verdict == GRANTED if says is None else says in verdict.reason
+    assert judge_term(term(name, value), replace(FACTS, **fact), AT, "agreement abc") == GRANTED
+
+
 def test_a_purpose_is_not_below_another_that_only_begins_alike():
     facts = replace(FACTS, purpose="healthcare")
     assert isinstance(judge_term(term("purpose", ("health",)), facts, AT, "offer abc"), Denied)
@@ -133,7 +166,8 @@ def test_a_purpose_is_not_below_another_that_only_begins_alike():
 
 def test_every_term_of_the_vocabulary_has_a_case_that_holds_and_one_that_fails():
     assert {name for name, _ in HOLDS} == set(VOCABULARY)
-    assert {name for name, _, _ in FAILS} | {"secure_sum", "release_approvals", "airlock"} == set(VOCABULARY)
+    of_releases = {"airlock", "release_approvals", "no_member_worse", "membership_advantage"}
+    assert {name for name, _, _ in FAILS} | {"secure_sum"} | of_releases == set(VOCABULARY)
 
 
 NEEDS = {
@@ -241,6 +275,16 @@ BENT = [
     ("hours", 22),
     ("embargo_until_ms", "2035"),
     ("compute_cap_s", "1h"),
+    ("no_member_worse", 20),
+    ("no_member_worse", ("auc",)),
+    ("no_member_worse", ("auc", "1001")),
+    ("no_member_worse", ("auc", "-1")),
+    ("no_member_worse", ("auc", "2.5")),
+    ("no_member_worse", ("f1", "20")),
+    ("membership_advantage", -1),
+    ("membership_advantage", 1001),
+    ("membership_advantage", True),
+    ("membership_advantage", "100"),
     ("airlock", "sometimes"),
     ("airlock", True),
     ("airlock", ("always",)),
@@ -298,3 +342,13 @@ def test_a_term_without_a_clause_is_cited_by_its_source_alone():
 def test_the_earliest_end_counts():
     assert find_expiry((term("expires_ms", 9), term("expires_ms", 4), term("min_cohort", 2))) == 4
     assert find_expiry((term("min_cohort", 2),)) is None
+
+
+@pytest.mark.parametrize(
+    ("cohort", "reason"), [(19, "20 rows of each group, the job asks for 19"), (None, "missing fact")]
+)
+def test_a_cohort_is_demanded_of_each_group(cohort, reason):
+    verdict = judge_term(term("min_cohort", 20), replace(FACTS, cohort=cohort), AT, "offer abc")
+    assert isinstance(verdict, Denied)
+    assert reason in verdict.reason
+    assert judge_term(term("min_cohort", 20), replace(FACTS, cohort=20), AT, "offer abc") == GRANTED

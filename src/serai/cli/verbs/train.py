@@ -95,8 +95,8 @@ def run(
         rounds=rounds,
         title=title,
         purpose=purpose,
-        params=dict(_pair(text) for text in params),
-        inputs={name: parse_digest(value) for name, value in (_pair(text) for text in inputs)},
+        params=dict(read_pair(text) for text in params),
+        inputs={name: parse_digest(value) for name, value in (read_pair(text) for text in inputs)},
         offers=tuple(find_id(state.zones.offers, offer, "offer") for offer in offers),
         minimum=minimum or 0,
         threshold=threshold or 0,
@@ -188,7 +188,13 @@ def _share(option: str, text: str) -> Fraction:
     return Fraction(text)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def read_pair(text: str) -> tuple[str, str]:
+    """A setting as people type it.
+
+    Raises:
+        Malformed: it is not ``NAME=VALUE``.
+
+    """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise Malformed("option-form", f"expected NAME=VALUE, got {text!r}")
