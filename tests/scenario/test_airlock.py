@@ -291,3 +291,17 @@ def test_what_is_masked_is_what_was_measured_whatever_the_program_writes_meanwhi
         story.bloc.step_member("bern")
         assert held.facts["values"] == masked[0].size == story.run(run).plan.length
         assert set(masked[0]) == {1.0}
+
+
+def test_counts_that_the_steward_rejects_stay_and_the_run_is_over_here(running):
+    story, run = running
+    set_airlock(story, "bern", "first")
+    story.bloc.settle()
+    decide(story, RELEASED)
+    story.bloc.settle()
+    decide(story, REJECTED, "three rows are too few")
+    story.bloc.settle()
+    assert said(story).count("round.upload") == 3
+    assert "evaluation" not in said(story)
+    assert not story.bloc.members["bern"].runner.has_trouble
+    assert story.final(run) is not None

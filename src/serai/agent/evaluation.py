@@ -89,11 +89,9 @@ class _Teller:
     def say_joint(self) -> None:
         """Say how the model does."""
         active = self._active
-        if self._passage.has_rejected_counts(self._judged):
-            _log.warning(
-                "run %s ends without this zone's evaluation, which its steward has rejected", active.run.id[:12]
-            )
-        elif not has_evaluated(self._view.state.analytics, active.run.id, self._judged, active.zone.member):
+        if not self._is_rejected(self._judged) and not has_evaluated(
+            self._view.state.analytics, active.run.id, self._judged, active.zone.member
+        ):
             self._say(f"evaluation {active.run.id}", self._judged, self._count_joint())
 
     def say_alone(self) -> None:
@@ -102,8 +100,17 @@ class _Teller:
         said = active.zone.journal.decision(topic)
         analytics, run = self._view.state.analytics, active.run.id
         if said is None or not has_evaluated(analytics, run, Digest(said), active.zone.member):
-            digest, counts = self._count_alone()
-            self._say(topic, digest, counts)
+            model, digest = train_alone(active, self._view)
+            if not self._is_rejected(digest):
+                self._say(topic, digest, self._count(model, digest))
+
+    def _is_rejected(self, model: Digest) -> bool:
+        """Whether this zone's steward has said that counts about a model stay here."""
+        if not self._passage.has_rejected_counts(model):
+            return False
+        run = self._active.run.id[:12]
+        _log.warning("run %s ends without an evaluation that this zone's steward has rejected", run)
+        return True
 
     def judge(self, policies: list[Policy]) -> None:
         """Hold the zone's own terms against what it measured.
