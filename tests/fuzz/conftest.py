@@ -53,7 +53,7 @@ from serai.programme.statements import (
 )
 from serai.state import Jobs, State, advance
 from serai.testing.federation import ROLES, Federation
-from serai.training.statements import Pace, Reason, RunCancel, RunDecline
+from serai.training.statements import Pace, Reason, RunCancel, RunDecline, RunFreeze, RunThaw
 from serai.zones.facts import PrivacyCost, Unit
 from serai.zones.statements import Approval, DataDeletion, GrantRevoke, OfferWithdraw, PrivacyCharge
 
@@ -107,6 +107,8 @@ def _speak(bloc):
     grant = next(grant for grant in bloc.state.zones.grants.values() if grant.member == "lima")
     bloc.say("lima", GrantRevoke(grant=grant.id), Role.STEWARD)
     bloc.say("lima", OfferWithdraw(offer=grant.body.offer), Role.STEWARD)
+    bloc.say("lima", RunFreeze(plan=run, reason="a doubt"))
+    bloc.say("lima", RunThaw(plan=run))
     bloc.say("lima", RunCancel(plan=run, reason="done"))
     bloc.say("lima", AgreementWithdraw(agreement=agreement))
     bloc.say("lima", MemberWithdraw(reason="bye"), Role.ROOT)

@@ -452,9 +452,9 @@ def test_settings_decide_what_runs_where(tmp_path, monkeypatch):
     find_fence.cache_clear()
     try:
         required = Programs(SandboxSettings(mode=SandboxMode.REQUIRED, limits=LIMITS), tmp_path)
-        with pytest.raises(Refused, match="bubblewrap is not installed"):
+        with pytest.raises(Refused, match="needs a whole sandbox, which this zone has not"):
             required.open(Source(recipe="probe", params={"size": "20"}, inputs={}))
-        with pytest.raises(Refused, match="bubblewrap is not installed"):
+        with pytest.raises(Refused, match="needs a whole sandbox, which this zone has not"):
             Programs(SandboxSettings(limits=LIMITS), tmp_path).open(foreign)
     finally:
         find_fence.cache_clear()
