@@ -92,7 +92,9 @@ def sql(service, table):
             )
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name in {"duckdb", "postgres"} else []) for name in SOURCES]
+)
 def source(request, tmp_path):
     """Writes rows to one kind of source and gives the settings that read them."""
     postgres = request.getfixturevalue("postgres") if request.param == "postgres" else None

@@ -11,11 +11,16 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+LONG = {"07", "09", "10"}  # processes of their own, or a language model: ten seconds and more
 MAX_LINES = 80
 MEMORY = Path("/dev/shm")  # what the examples prove does not hang on the disk, and its syncs take most of their time
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(script, marks=[pytest.mark.slow] if script.name[:2] in LONG else []) for script in SCRIPTS],
+    ids=lambda script: script.stem,
+)
 def test_the_example_runs_without_a_warning_and_ends_in_its_proof(script, tmp_path):
     if "import torch" in script.read_text(encoding="utf-8") and find_spec("torch") is None:
         pytest.skip("PyTorch is not installed: pip install 'serai[torch]'")

@@ -27,6 +27,8 @@ from serai.storage.keyring import Keyring
 from serai.testing.processes import ORIGIN, ProcessBloc
 from serai.zones.statements import Approval
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 PARAMS = {"features": "2", "damping": "0.1"}
 TMPFS_MB = 64  # SQLite's write-ahead logs grow to 4 MB each, and a bundle is published anew with each batch
 

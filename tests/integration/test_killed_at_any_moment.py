@@ -25,6 +25,8 @@ from serai.training.methods import Context
 from serai.training.tensors import digest_model
 from serai.zones.statements import Approval
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 FEATURES = 3
 # Short steps: every round changes the model, so a round that was lost or counted twice shows in the digest.
 PARAMS = {"features": str(FEATURES), "damping": "0.1"}

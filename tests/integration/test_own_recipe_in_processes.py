@@ -14,6 +14,8 @@ from serai.agent.settings import Limits
 from serai.aggregation.state import current_round
 from serai.testing.processes import ProcessBloc
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 SOURCE = """
 from fractions import Fraction
 import time

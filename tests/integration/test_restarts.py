@@ -19,6 +19,8 @@ from serai.testing.long_log import lengthen
 from serai.testing.processes import ProcessBloc
 from serai.zones.statements import Approval
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 MEMBERS = ("bern", "lima", "oslo")
 IGNORED = "replayed from its first entry"
 

