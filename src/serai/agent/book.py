@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, insert, select
+from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, bindparam, insert, select
 
 from serai.kernel.ids import Digest, digest_of
 from serai.storage.database import transaction
@@ -19,6 +19,7 @@ _USES: Final = Table(
 )
 _LAST: Final = select(_USES.c.number, _USES.c.receipt).order_by(_USES.c.number.desc()).limit(1)
 _WRITE: Final = insert(_USES)
+_OF_TOPIC: Final = select(_USES.c.number).where(_USES.c.topic == bindparam("topic_"))
 
 Sign = Callable[[int, Digest], bytes]
 """Makes the receipt of a number, which names the one before by its digest."""
@@ -43,7 +44,7 @@ class UseBook:
         nothing of it leaves.
         """
         with transaction(self._engine) as connection:
-            if connection.execute(select(_USES.c.number).where(_USES.c.topic == topic)).first() is not None:
+            if connection.execute(_OF_TOPIC, {"topic_": topic}).first() is not None:
                 return
             last = connection.execute(_LAST).first()
             number, previous = (0, FIRST) if last is None else (last.number + 1, digest_of(bytes(last.receipt)))

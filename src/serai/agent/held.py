@@ -25,6 +25,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     func,
     literal_column,
@@ -81,6 +82,9 @@ _PASSED: Final = Table(
     Column("item", String, nullable=False),
     Column("facts", String, nullable=False),
 )
+# Asked in every round; to put a statement together costs more than to run it.
+_WAITING: Final = select(_HELD).where(_HELD.c.decision == WAITING)
+_PASSED_AT: Final = select(_PASSED).where(_PASSED.c.about == bindparam("about_"), _PASSED.c.kind == bindparam("kind_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +212,7 @@ class HeldOutputs:
     def waiting(self) -> tuple[Held, ...]:
         """What waits."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(_HELD).where(_HELD.c.decision == WAITING)).all()
+            rows = connection.execute(_WAITING).all()
         return tuple(map(_held_of, rows))
 
     def decide(self, item: Digest, decision: str, by: str, reason: str, now_ms: int) -> None:
@@ -250,9 +254,8 @@ class HeldOutputs:
 
     def passed(self, about: Digest, kind: str) -> Passed | None:
         """What passed for a round, or about a model."""
-        query = select(_PASSED).where(_PASSED.c.about == about, _PASSED.c.kind == kind)
         with transaction(self._engine) as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_PASSED_AT, {"about_": about, "kind_": kind}).first()
         return None if row is None else _passed_of(row)
 
     def recent(self, code: Digest, kind: str, about: Digest) -> tuple[Passed, ...]:
