@@ -51,7 +51,7 @@ test: $(V)/.dev $(V)/.demo ## The tests, on two cores (part of them: make test T
 	@$(V)/bin/pytest -n 2 -m "not slow" --timeout 120 $(TESTS)
 
 test-long: $(V)/.dev $(V)/.demo ## The slow tests: real processes, big vectors, published tables
-	@$(V)/bin/pytest -n 2 -m slow --timeout 1800 $(TESTS) || [ $$? -eq 5 ]  # 5: none of these is slow
+	@$(V)/bin/pytest -n 2 --dist loadfile -m slow --timeout 1800 $(TESTS) || [ $$? -eq 5 ]  # 5: none of these is slow
 
 docs: $(V)/.dev ## Write the generated pages again (map, errors, reference, benchmarks)
 	@$(V)/bin/python tools/map.py --write

@@ -134,7 +134,7 @@ def test_own_recipe_is_packed_approved_and_run_and_without_approval_it_is_declin
 
 
 def test_a_recipe_with_a_taken_name_or_none_at_all_is_not_planned(bloc, tmp_path):
-    agreement = next(iter(bloc.state().charter.agreements))
+    agreement = bloc.agree()
     options = ["--home", bloc.folder / "bern", "--agreement", agreement, "--rounds", 1, "--purpose", "x"]
     (tmp_path / "recipe.py").write_text(SOURCE.replace('"mean", (', '"newton", ('), encoding="utf-8")
 

@@ -44,10 +44,10 @@ OPENED = ("open round 0 for bern, lima, oslo", "round.upload by lima", "log time
 TRIED = {
     "members that are called lost": {"openings": 1, "threshold": 2},
     "an accomplice among the members": {"minimum": 3, "openings": 2, "colluders": OSLO},
-    "two histories": {"openings": 1, "histories": 2},
     "two histories, and an accomplice": {"minimum": 3, "openings": 1, "histories": 2, "colluders": OSLO},
 }
 TRIED_LONGER = {
+    "two histories": {"openings": 1, "histories": 2},
     "a withheld release, and a second round from the same model": {"openings": 2},
     "called lost, in two rounds": {"openings": 2, "threshold": 2},
     "called lost, with an accomplice, in two rounds": {
@@ -261,5 +261,5 @@ class Drawn(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestDrawn = Drawn.TestCase
+TestDrawn = pytest.mark.slow(Drawn.TestCase)
 TestDrawn.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)

@@ -14,6 +14,8 @@ from serai.testing.federation import Federation
 from serai.testing.tiny_model import write_tiny_model
 from serai.training.tensors import read_model
 
+pytestmark = pytest.mark.slow  # seconds each
+
 SETTINGS = {"rank": "2", "context": "8", "batch": "4", "steps": "5", "rounds": "2", "lr": "0.01"}
 WORDS = {"almaty": "bir eki uch", "bern": "eins zwei drei", "cusco": "uno dos tres"}
 

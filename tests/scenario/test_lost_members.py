@@ -179,6 +179,7 @@ def test_a_lost_member_that_comes_back_after_the_first_share_releases_by_itself(
     assert [outcome(story, run, number) for number in (0, 1)] == undisturbed
 
 
+@pytest.mark.slow
 def test_who_gives_shares_may_die_before_and_after_every_step(make_bloc, undisturbed):
     story, run = start(make_bloc, threshold=4)
     bloc, deaths = story.bloc, Counter()

@@ -106,7 +106,14 @@ def simulated(bloc, run):
     return digest_model(model)
 
 
-@pytest.mark.parametrize("params", [{}, {"ahead": "12"}, {"fragments": "2", "ahead": "4", "last_levels": "7"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"ahead": "12"}, marks=pytest.mark.slow),
+        {"fragments": "2", "ahead": "4", "last_levels": "7"},
+    ],
+)
 def test_a_run_comes_to_the_same_model_whoever_is_restarted_when(bloc, params):
     run = bloc.say("almaty", plan(bloc, **params))
     restarts = {5: "bern", 9: "center", 14: "dakar", 15: "dakar", 23: "almaty", 31: "cusco"}

@@ -9,6 +9,8 @@ from serai.state import outcome_of
 from serai.testing.federation import Federation
 from serai.training.tensors import read_model
 
+pytestmark = pytest.mark.slow  # seconds each
+
 ENGINES = {"almaty": EngineName.NUMPY, "bern": EngineName.TORCH, "cusco": EngineName.SKLEARN}
 PARAMS = {"features": "2", "hidden": "16", "steps": "25", "rounds": "8", "lr": "0.03", "levels": "7"}
 

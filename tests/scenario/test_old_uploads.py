@@ -11,6 +11,8 @@ from serai.testing.federation import Federation
 
 from .conftest import MEMBERS
 
+pytestmark = pytest.mark.slow  # seconds each
+
 SIZE = 2_000_000  # values: a blob of some MiB, whose room is used again
 
 

@@ -186,6 +186,7 @@ def test_a_plan_whose_first_model_is_not_what_the_recipe_makes_is_declined(make)
         assert "the model agreed on is" in reasons[0].text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("deed", "words"),
     [

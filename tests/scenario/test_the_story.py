@@ -163,6 +163,7 @@ def undisturbed(make_bloc):
     return story.final(run)
 
 
+@pytest.mark.slow
 def test_a_member_killed_before_and_after_every_step_it_takes_changes_nothing(agreed, undisturbed):
     story, agreement = agreed
     bloc, deaths = story.bloc, Counter()
@@ -181,7 +182,7 @@ def test_a_member_killed_before_and_after_every_step_it_takes_changes_nothing(ag
     assert not bloc.state.void, "a repeated word takes no second place in the log"
 
 
-@pytest.mark.parametrize("member", ["bern", "oslo"])
+@pytest.mark.parametrize("member", ["bern", pytest.param("oslo", marks=pytest.mark.slow)])
 def test_a_member_started_anew_after_every_step_of_the_bloc_changes_nothing(agreed, undisturbed, member):
     story, agreement = agreed
     run = story.bloc.train(agreement, "newton", 3, FEATURES)
@@ -194,6 +195,7 @@ def test_a_member_started_anew_after_every_step_of_the_bloc_changes_nothing(agre
     assert story.final(run) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_center_started_anew_at_every_point_between_two_steps_changes_nothing(agreed, undisturbed):
     story, agreement = agreed
     run = story.bloc.train(agreement, "newton", 3, FEATURES)

@@ -39,6 +39,8 @@ from serai.testing.federation import InProcessCenter
 from serai.testing.served import ServedFederation
 from serai.transport.published import PublicFiles
 
+pytestmark = pytest.mark.slow  # seconds each
+
 MEMBERS = ("bern", "lima", "oslo")
 FEATURES = {"features": "3"}
 
