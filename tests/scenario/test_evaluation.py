@@ -293,6 +293,7 @@ def test_any_program_that_predicts_is_scored_in_the_sandbox_where_its_digest_is_
     assert totals_of(bloc, look)["n"] == sum(counts["n"] for counts in look.counts.values())
 
 
+@pytest.mark.slow
 def test_a_model_of_a_program_that_does_not_come_with_serai_is_evaluated_by_that_very_program(make):
     if not find_fence(Path("/nowhere"), SANDBOX.limits).is_whole:
         pytest.skip("no whole sandbox here")

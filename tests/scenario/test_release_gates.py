@@ -133,6 +133,7 @@ def test_a_model_that_leaves_nobody_worse_off_is_released(make):
     assert "Missing:" not in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "is_probability"), [({}, True), ({"loss": "squared_error", "label_low": "0", "label_high": "1"}, False)]
 )
