@@ -267,7 +267,8 @@ def test_damaged_files_of_a_zone_are_named_and_its_log_can_be_mirrored_anew(bloc
 
 
 def test_a_center_whose_log_was_bent_does_not_start(bloc):
-    size = bloc.wait_until(lambda state: state.time_ms > 0).size  # just after the founding the first clock is on its way
+    # Just after the founding the first clock is on its way.
+    size = bloc.wait_until(lambda state: state.time_ms > 0).size
     with down(bloc, "center") as home:
         bend_entry(home / "log.sqlite")
         assert "are not the" in (said := failed_start(bloc, "center"))
