@@ -8,6 +8,7 @@ import click
 
 import serai
 from serai.errors import SeraiError
+from serai.kernel.visible import visible_text
 
 _GROUPS: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "center": (
@@ -162,10 +163,10 @@ class _Main(VerbGroup):
 
 
 class _Told(click.ClickException):
-    """A serai error as the terminal shows it: the sentence, then the code to look up."""
+    """A serai error as the terminal shows it: the sentence, then the code to look up; it may quote other members."""
 
     def __init__(self, error: SeraiError) -> None:
-        super().__init__(f"{error.message}\n  ({error.family}: {error.code}; docs/errors.md says more)")
+        super().__init__(f"{visible_text(error.message)}\n  ({error.family}: {error.code}; docs/errors.md says more)")
 
 
 main = _Main(

@@ -127,7 +127,8 @@ def ask(session: Session, scope: Scope, question: Question, wait_s: float = WAIT
 
 def find_earlier(state: State, plan: RunPlan) -> Course | None:
     """The newest run that answered, or still may answer, the same question over the same data; None if there is none."""
-    alike = [run for run in state.runs.plans.values() if _question(run.plan) == _question(plan)]
+    asked = _question(plan)
+    alike = [run for run in state.runs.plans.values() if _question(run.plan) == asked]
     courses = (course_of(state, run.id) for run in sorted(alike, key=lambda run: -run.at.index))
     return next((course for course in courses if course.status not in _STOPPED and not _is_declined(course)), None)
 

@@ -2,13 +2,16 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from serai.charter.agreements import Term
 from serai.client.joint_data import JointData
+from serai.kernel.keys import Role
 from serai.testing.federation import Terms
+from serai.zones.statements import Grant, OfferWithdraw
 
 BOUNDS = ("--bounds", "x0=0:10", "--bounds", "label=0:1")
 PURPOSE = Term(name="purpose", value=("research",), clause="1")
@@ -116,3 +119,17 @@ def test_a_question_by_smaller_groups_than_a_term_allows_is_declined(desk, least
     declines = desk.state.runs.plans[run].declines
     assert sorted(declines) == declined
     assert all("4 rows of each group, the job asks for 3" in reasons[0].text for reasons in declines.values())
+
+
+def test_a_foreign_description_moves_no_cursor(desk):
+    agreement = desk.bloc.agree(Terms(agreement=(PURPOSE,)))
+    offers = {grant.member: grant.body.offer for grant in desk.state.zones.grants.values()}
+    body = desk.state.zones.offers[offers["lima"]].body
+    bent = replace(body, columns=(replace(body.columns[0], name="x\x1b[2J", description="\x1b[31mred"),))
+    desk.bloc.say("lima", OfferWithdraw(offer=offers["lima"]), Role.STEWARD)
+    offer = desk.bloc.say("lima", bent, Role.STEWARD)
+    desk.bloc.say("lima", Grant(offer=offer, agreement=agreement, terms=()), Role.STEWARD)
+    assert "\x1b" not in desk.told("bern", "stats", "columns", "--agreement", agreement, "--offer", offer)
+    assert "\x1b" not in desk.refused(
+        "bern", "stats", "describe", "nothing", "--agreement", agreement, "--offer", offer
+    )

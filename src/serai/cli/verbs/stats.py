@@ -10,9 +10,11 @@ import click
 from serai.cli.answers import Files, answer_value, provenance_of, show, write_files
 from serai.cli.output import emit, emit_table, home_option, json_option
 from serai.client.asking import WAIT_S
+from serai.client.joint_columns import JointColumn
 from serai.client.joint_data import JointData, JointTable
 from serai.client.questions import QUARTILES
 from serai.errors import Malformed
+from serai.kernel.visible import visible_line
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
@@ -96,23 +98,15 @@ def columns(*, home: Path, agreement: str, offers: tuple[str, ...], purpose: str
     """List the columns that can be asked for, and why others cannot."""
     found = JointData.open(home, agreement, offers, purpose).columns
     rows: list[dict[str, Any]] = [
-        {
-            "column": column.name,
-            "kind": column.kind,
-            "unit": column.unit,
-            "values": "|".join(column.levels)
-            if column.levels
-            else f"{column.low} to {column.high}"
-            if column.low
-            else "",
-            "says": column.description,
-        }
-        for column in found.alike.values()
+        {"column": one.name, "kind": one.kind, "unit": one.unit, "values": _values(one), "says": one.description}
+        for one in found.alike.values()
     ]
     rows += [
         {"column": name, "kind": "", "unit": "", "values": "", "says": f"not to be asked for: {why}"}
         for name, why in found.unlike.items()
     ]
+    if not as_json:  # other members' words
+        rows = [{name: visible_line(text) for name, text in row.items()} for row in rows]
     emit_table(rows, ("column", "kind", "unit", "values", "says"), as_json=as_json)
 
 
@@ -220,6 +214,11 @@ def pca(data: JointData, *, names: tuple[str, ...], matrix: str) -> JointTable:
 def kmeans(data: JointData, *, names: tuple[str, ...], clusters: int, seed: int) -> JointTable:
     """Clusters of rows by their numbers."""
     return data.kmeans(*names, clusters=clusters, seed=seed)
+
+
+def _values(column: JointColumn) -> str:
+    """What a column may hold: levels, or a range."""
+    return "|".join(column.levels) or (f"{column.low} to {column.high}" if column.low else "")
 
 
 def _bound(text: str) -> tuple[str, str]:
